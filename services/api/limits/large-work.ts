@@ -1,15 +1,21 @@
 /**
- * Makes work that occupies the event loop for long wait for its turn: parsing, hashing and serialising large JSON. One
- * piece starts in each iteration of the event loop, so that the requests of others are answered in between. Callers
- * take turns, so that a caller with many large requests does not delay the only one of another.
+ * Makes work that occupies the event loop for long wait for its turn: parsing, hashing and serialising large JSON. Only
+ * one piece runs at a time, and after it the event loop is free for as long as the piece took. A small request crosses
+ * the loop several times, and would otherwise wait for a piece each time. Callers take turns, so that a caller with many
+ * large requests does not delay the only one of another.
  */
 
 /** Smaller content takes a millisecond or two, and starts at once. In bytes. */
 export const minLargeBytes = 64 * 1024;
 
+/** A longer piece was interrupted by something else, such as a pause of the machine. */
+const maxRestMs = 100;
+
 export class LargeWork {
   /** Pieces that wait, by caller. The first caller is next. */
   readonly #waiting = new Map<string, (() => void)[]>();
+  #isBusy = false;
+  #restsUntil = 0;
 
   /**
    * Resolves when a piece may run, until its next `await`. Nothing is given back.
@@ -18,11 +24,19 @@ export class LargeWork {
    */
   start(name: string): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#waiting.size === 0) setImmediate(() => this.#startNext());
       const pieces = this.#waiting.get(name);
       if (pieces === undefined) this.#waiting.set(name, [resolve]);
       else pieces.push(resolve);
+      this.#schedule();
     });
+  }
+
+  #schedule(): void {
+    if (this.#isBusy || this.#waiting.size === 0) return;
+    this.#isBusy = true;
+    const restMs = this.#restsUntil - performance.now();
+    if (restMs > 1) setTimeout(() => this.#startNext(), restMs);
+    else setImmediate(() => this.#startNext());
   }
 
   #startNext(): void {
@@ -32,7 +46,14 @@ export class LargeWork {
     const resolve = pieces.shift();
     this.#waiting.delete(name);
     if (pieces.length > 0) this.#waiting.set(name, pieces);
-    if (this.#waiting.size > 0) setImmediate(() => this.#startNext());
+    const startedAt = performance.now();
     resolve?.();
+    // Runs after the piece, which is the microtask before.
+    queueMicrotask(() => {
+      const endedAt = performance.now();
+      this.#restsUntil = endedAt + Math.min(endedAt - startedAt, maxRestMs);
+      this.#isBusy = false;
+      this.#schedule();
+    });
   }
 }

@@ -21,6 +21,26 @@ describe('large work', () => {
     assert.equal(new Set(started).size, 5);
   });
 
+  test('leaves the event loop free for as long as a piece took', async () => {
+    const work = new LargeWork();
+    const pieceMs = 30;
+    let endedAt = 0;
+    const rests: number[] = [];
+    const run = async (): Promise<void> => {
+      await work.start('a');
+      const startedAt = performance.now();
+      if (endedAt > 0) rests.push(startedAt - endedAt);
+      while (performance.now() < startedAt + pieceMs);
+      endedAt = performance.now();
+    };
+    await Promise.all([run(), run()]);
+    await run();
+    assert.ok(
+      rests.every((ms) => ms >= pieceMs - 2),
+      rests.join(),
+    );
+  });
+
   test('takes callers in turn, and the pieces of a caller in order', async () => {
     const work = new LargeWork();
     const order: string[] = [];
