@@ -13,9 +13,7 @@ import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { findEvent } from '#shared/db/events/read.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
-import { claimDueCalls } from '#shared/db/models/polls.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
-import { claimStoredCalls, forgetStoredCall, recordUndeleted } from '#shared/db/models/stored-calls.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
 import { wakeWaitingTurns } from '#shared/db/outbox/wake.ts';
 import { createCostCheck } from '#shared/db/owners/cost.ts';
@@ -26,7 +24,6 @@ import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
 import { timeOutCallback } from '#shared/db/turns/callbacks.ts';
-import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { desiredConcurrency } from '#shared/domain/concurrency.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
@@ -46,6 +43,7 @@ import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent, loadPowers } from './agent/load.ts';
 import { createRemoteAgents } from './agent/remote/agents.ts';
 import { getVersions } from './agent/version.ts';
+import { createCallStores } from './call-stores.ts';
 import { watchDrainRequests } from './drain-requests.ts';
 import { createIntake, type Intake } from './intake/intake.ts';
 import { createPassOn } from './intake/pass-on.ts';
@@ -112,25 +110,11 @@ export async function startWorker(
     remote,
     meter: { spentToday, checkCost, quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
-    abandoned: {
-      read: () => readAbandonedModelWaits(db),
-      close: (wait, usage) => closeModelWait(db, wait, usage),
-    },
-    polls: {
-      claim: (limit) => claimDueCalls(db, limit),
-      report: async (call) => {
-        outbox.publish((await reportModelCall(db, { wakeupGraceSeconds }, call)) ?? []);
-      },
-    },
+    calls: createCallStores({ db, outbox, wakeupGraceSeconds, publicUrl: config.publicUrl }),
     wakeTurns: (turns) => {
       wakeWaitingTurns(db, wakeupGraceSeconds, turns)
         .then((wakeups) => outbox.publish(wakeups))
         .catch((error: unknown) => log.debug({ error: errorMessage(error) }, 'waiting turns not woken'));
-    },
-    stored: {
-      claim: () => claimStoredCalls(db),
-      forget: (call) => forgetStoredCall(db, call),
-      recordUndeleted: (call, error) => recordUndeleted(db, call, error),
     },
     log,
   });

@@ -58,6 +58,8 @@ const Price = strictMapping({
       flex: v.exactOptional(NotNegative),
       priority: v.exactOptional(NotNegative),
       deferred: v.exactOptional(NotNegative),
+      /** Default: 0.5. Not for cached input. */
+      batch: v.exactOptional(NotNegative),
     }),
   ),
 });
@@ -81,6 +83,8 @@ const Limits = strictMapping({
    * task fails.
    */
   backgroundSeconds: v.optional(Count, 86_400),
+  /** Seconds for one call in a batch, with the time in which it is collected. When they pass, the task fails. */
+  batchSeconds: v.optional(Count, 3 * 86_400),
   /** Input and output tokens. Once they are spent, no further model call starts. */
   tokens: v.exactOptional(Count),
   /** The same limit, by the price table instead of tokens. */

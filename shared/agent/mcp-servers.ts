@@ -8,6 +8,7 @@ import {
   AnyText,
   atLeast,
   atMost,
+  choice,
   mapping,
   strictMapping,
   Count,
@@ -30,6 +31,8 @@ const McpServer = strictMapping({
   cwd: v.exactOptional(Text),
   url: v.exactOptional(Url),
   headers: v.exactOptional(mapping(AnyText)),
+  /** `google`: the model's side calls the server, with its headers (docs/gemini.md). Default: the worker. */
+  calledBy: v.exactOptional(choice(['worker', 'google'])),
   /** Default: all tools of the server. */
   allow: v.exactOptional(Patterns),
   /** Takes precedence over `allow`. */
@@ -83,6 +86,7 @@ export function checkMcpServers(servers: Record<string, McpServerDefinition>): P
         report(field, `is accepted only with ${server.url === undefined ? 'url' : 'command'}`);
       }
     }
+    if (isCalledByGoogle(server)) checkGoogleServer(server, report);
     for (const field of ['env', 'headers'] as const) {
       for (const [key, value] of Object.entries(server[field] ?? {})) {
         const problem = findSecretProblem(value);
@@ -91,6 +95,24 @@ export function checkMcpServers(servers: Record<string, McpServerDefinition>): P
     }
   }
   return problems;
+}
+
+export function isCalledByGoogle({ calledBy }: Pick<McpServerDefinition, 'calledBy'>): boolean {
+  return calledBy === 'google';
+}
+
+/** Google reaches servers with TLS alone, takes names of tools, and calls them without asking. */
+function checkGoogleServer(
+  server: McpServerDefinition,
+  report: (field: string, message: string) => unknown,
+): void {
+  if (server.url?.startsWith('https:') !== true) report('calledBy', 'Google calls a url with https alone');
+  if (server.allow?.some((name) => name.includes('*')) === true)
+    report('allow', 'Google accepts names of tools without * (list them)');
+  for (const field of ['deny', 'confirm', 'pending', 'pendingSeconds', 'optional'] as const) {
+    if (server[field] !== undefined)
+      report(field, 'is for servers that the worker calls (remove it, or calledBy)');
+  }
 }
 
 /** Returns what is wrong with the references to secrets in a value. */

@@ -8,6 +8,7 @@
  * | `gemini-omni-…` | model | Interactions alone | names in the types of @google/genai 3.1; not tried against Google |
  * | all others | model | both | ai.google.dev/gemini-api/docs/interactions, 2026-06-22 |
  */
+import { isCalledByGoogle, type McpServerDefinition } from './mcp-servers.ts';
 import type { ModelSettings } from './model-settings.ts';
 import type { Problem } from './problems.ts';
 
@@ -42,7 +43,7 @@ export function runsInBackground({ name, background = 'auto', thinkingLevel }: M
 /** The parts of a definition that depend on the interface of its model. */
 interface Checked {
   model: ModelSettings;
-  mcpServers: object;
+  mcpServers: Record<string, Pick<McpServerDefinition, 'calledBy'>>;
   responseSchema?: object;
 }
 
@@ -54,7 +55,7 @@ export function checkModelApi(definition: Checked): Problem[] {
   const report: Report = (path, text) =>
     void problems.push({ path, key: true, message: `${path.join('.')}: ${text}` });
   const { model } = definition;
-  if (getModelApi(model) === 'generateContent') checkGenerateContent(model, report);
+  if (getModelApi(model) === 'generateContent') checkGenerateContent(definition, report);
   else checkInteractions(definition, report);
   if (model.stream !== undefined && (getModelApi(model) === 'generateContent' || !runsInBackground(model))) {
     report(['model', 'stream'], 'is for calls in the background; others are streamed anyway (remove it)');
@@ -65,7 +66,11 @@ export function checkModelApi(definition: Checked): Problem[] {
   return problems;
 }
 
-function checkGenerateContent({ name, background }: ModelSettings, report: Report): void {
+function checkGenerateContent({ model: { name, background }, mcpServers }: Checked, report: Report): void {
+  for (const [server, settings] of Object.entries(mcpServers)) {
+    if (!isCalledByGoogle(settings)) continue;
+    report(['mcpServers', server, 'calledBy'], 'google needs the Interactions API (add api: interactions)');
+  }
   if (interactionsOnly.test(name)) {
     report(['model', 'api'], `"${name}" is offered through interactions alone (omit api)`);
   }
@@ -86,8 +91,11 @@ function checkInteractions({ model, mcpServers, responseSchema }: Checked, repor
   for (const name of ['temperature', 'topP', 'maxOutputTokens', 'thinkingLevel'] as const) {
     if (model[name] !== undefined) report(['model', name], `"${model.name}" does not have it (remove it)`);
   }
-  if (Object.keys(mcpServers).length > 0) {
-    report(['mcpServers'], `"${model.name}" runs its own tools alone (remove mcpServers)`);
+  if (!Object.values(mcpServers).every(isCalledByGoogle)) {
+    report(
+      ['mcpServers'],
+      `"${model.name}" calls its servers itself (add calledBy: google, or remove mcpServers)`,
+    );
   }
   if (responseSchema !== undefined) {
     report(['responseSchema'], `"${model.name}" answers with text (remove responseSchema)`);
@@ -104,10 +112,19 @@ function checkStorage(model: ModelSettings, report: Report): void {
 }
 
 function checkTiers(model: ModelSettings, report: Report): void {
-  if (getModelApi(model) === 'interactions') return;
+  const [tier, problem] =
+    getModelApi(model) === 'interactions'
+      ? ([
+          'batch',
+          'the Batch API takes generateContent alone (remove batch, or set api: generateContent)',
+        ] as const)
+      : (['deferred', 'deferred needs the Interactions API (add api: interactions)'] as const);
   for (const field of ['serviceTier', 'taskServiceTiers'] as const) {
-    if (![model[field]].flat().includes('deferred')) continue;
-    report(['model', field], 'deferred needs the Interactions API (add api: interactions)');
+    if ([model[field]].flat().includes(tier)) report(['model', field], problem);
+  }
+  const mayBatch = [model.serviceTier, ...(model.taskServiceTiers ?? [])].includes('batch');
+  if (model.batch !== undefined && !mayBatch) {
+    report(['model', 'batch'], 'no task uses it (add the tier batch to serviceTier or taskServiceTiers)');
   }
 }
 

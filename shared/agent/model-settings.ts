@@ -15,6 +15,8 @@ import {
   Text,
 } from './fields.ts';
 
+const defaultCollectSeconds = 60;
+
 /** The configuration of one of Google's agents (`agent_config`; types of @google/genai 3.1). */
 const AgentConfig = strictMapping({
   /** Deep Research proposes a plan first, which the user confirms or changes. */
@@ -66,6 +68,13 @@ export const ModelSettings = strictMapping({
   serviceTier: v.exactOptional(choice(serviceTiers)),
   /** The tiers that tasks may choose instead. Default: none. */
   taskServiceTiers: v.exactOptional(nonEmptyList(choice(serviceTiers))),
+  /** How calls of the tier `batch` are collected. */
+  batch: v.exactOptional(
+    strictMapping({
+      /** How long the first call waits for others of its definition. */
+      collectSeconds: v.optional(v.pipe(Count, atMost(86_400)), defaultCollectSeconds),
+    }),
+  ),
   /** The stores in which the tool `file_search` searches. */
   fileSearchStores: v.exactOptional(nonEmptyList(Text)),
   agentConfig: v.exactOptional(AgentConfig),
@@ -81,3 +90,7 @@ export const ModelSettings = strictMapping({
 });
 
 export type ModelSettings = v.InferOutput<typeof ModelSettings>;
+
+export function getCollectSeconds({ batch }: Pick<ModelSettings, 'batch'>): number {
+  return batch?.collectSeconds ?? defaultCollectSeconds;
+}

@@ -2,9 +2,9 @@
 
 /**
  * `flex` costs less and may take minutes; `priority` costs more and is answered first; `deferred` is for the Interactions API
- * (types of @google/genai 3.1).
+ * (types of @google/genai 3.1). `batch` is not a tier of Google: the calls of many tasks go to its Batch API together.
  */
-export const serviceTiers = ['flex', 'standard', 'priority', 'deferred'] as const;
+export const serviceTiers = ['flex', 'standard', 'priority', 'deferred', 'batch'] as const;
 export type ServiceTier = (typeof serviceTiers)[number];
 
 /** The key in the metadata of a `SendMessage` under which a task asks for a tier (docs/extensions/service-tier.md). */

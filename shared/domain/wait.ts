@@ -98,5 +98,8 @@ export function getAgentPollSeconds(ageSeconds: number, notifies: boolean): numb
   return notifies ? Math.min(300, Math.max(10, ageSeconds / 2)) : getPollSeconds(ageSeconds);
 }
 
+/** The step that records whether a call waits in a batch, as `{ queued }`, with the occurrence of its wait. */
+export const batchStep = 'batch';
+
 /** The step that records a call at Google as `{ id }`, with the occurrence of its wait. */
 export const interactionStep = 'interaction';

@@ -16,6 +16,8 @@ export const faultPointNames = [
   'step-recorded',
   /** worker: another agent has answered a message; its task is not recorded. */
   'call-sent',
+  /** worker: Google has created a batch; its name is not recorded. */
+  'batch-created',
   /** worker: a chunk of a streamed artifact is stored; more chunks follow. */
   'chunk-stored',
   /** worker: the end of the turn is stored; none of its wake-ups is published. */

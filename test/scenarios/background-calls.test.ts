@@ -1,10 +1,14 @@
 /** Calls of the model that run at Google: no worker waits for them, and each is made and counted once. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { scheduleExtension } from '#services/api/extensions/schedule.ts';
 import { signForProject } from '#services/local/offline-model/interactions/webhooks.ts';
+import { serviceTierExtension } from '#shared/domain/service-tier.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
 import { writeAgentFile } from '../support/agents/definition.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
+import { callJsonRpc } from '../support/json-rpc.ts';
 import { isCompleted, startStack, type RunningService, type Stack, type TaskJson } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -103,6 +107,15 @@ describe('a call in the background', () => {
     await waitFor('the cancellation', () => find(id)[0]!.status === 'cancelled', { boundMs: 60_000 });
   });
 
+  test('is canceled at the deadline of its task', async () => {
+    stack.model.script([{ match: 'deadline', reactions: [{ delayMs: 60_000 }] }]);
+    const deadline = new Date(Date.now() + 2000).toISOString();
+    const { id } = await stack.submit('deadline', { metadata: { [scheduleExtension]: { deadline } } });
+    const { status } = await stack.until(id, (task) => task.status.state === 'TASK_STATE_FAILED');
+    assert.match(status.message.parts[0].text, /deadline/);
+    await waitFor('the cancellation', () => find(id)[0]!.status === 'cancelled', { boundMs: 60_000 });
+  });
+
   test('takes only webhooks that Google has signed for their address just now', async () => {
     const id = await submit('signatures', 60_000);
     const [{ id: interaction, request }] = find(id) as [ReturnType<typeof find>[number]];
@@ -140,7 +153,7 @@ describe('a call in the background', () => {
         post({}, {}, event, `${uri}x`),
         post({ aud: `${uri}x` }, {}, event, `${uri}x`),
       ]),
-      [401, 401, 401, 401, 401, 400, 401, 404],
+      [401, 401, 401, 401, 401, 404, 401, 404],
     );
     assert.equal(await post({}), 200, 'polled, and still running');
     assert.equal(find(id)[0]!.status, 'in_progress');
@@ -191,11 +204,55 @@ describe('a call in the background', () => {
         post(old, { ...named, user_metadata: { longhaul_token: 'unknown' } }),
         post(old, { ...named, type: 'batch.succeeded' }),
       ]),
-      [401, 401, 401, 200, 200, 404, 400],
+      [401, 401, 401, 200, 200, 404, 404],
     );
     assert.deepEqual(await report(), [{ id: null }], 'refused without a trace');
     assert.deepEqual([await post(old, named), await post(current, named)], [200, 200]);
     assert.deepEqual(await report(), [{ id: interaction }]);
     await stack.rpc('CancelTask', { id });
+  });
+});
+
+describe('tasks of the tier batch', () => {
+  test('share one batch, which wakes each of them, and one that fails does so alone', async (t) => {
+    const model = { name: 'gemini-3.8-flash', taskServiceTiers: ['batch'], batch: { collectSeconds: 1 } };
+    const settings = { model, tools: [], prices: { 'gemini-3.8-flash': { input: 1, output: 1 } } };
+    const { url } = await stack.start('api', { AGENT_FILE: writeAgentFile(t, settings), PORT: '0' });
+    stack.model.script([
+      { match: 'batch a', reactions: [{ chunks: ['done a'] }] },
+      { match: 'batch b', reactions: [{ status: 400, message: 'no' }] },
+      { match: 'batch c', reactions: [{ chunks: ['done c'], delayMs: 2500 }] },
+    ]);
+    const send = async (text: string): Promise<string> => {
+      const { result } = await callJsonRpc(url, 'SendMessage', {
+        message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] },
+        configuration: { returnImmediately: true },
+        metadata: { [serviceTierExtension]: 'batch' },
+      });
+      return result.task.id as string;
+    };
+    const ids = await Promise.all(['batch a', 'batch b', 'batch c'].map(send));
+    const [a, b, c] = ids as [string, string, string];
+    await waitFor('the batch', () => stack.model.batches.created === 1);
+    for (const id of ids) {
+      const gate = await readGate(id);
+      assert.deepEqual([gate.lease_until, gate.worker], [null, null], 'no slot is held');
+    }
+    const isOver = ({ status }: TaskJson) => /COMPLETED|FAILED/.test(status.state);
+    const [first, second, third] = await Promise.all([a, b, c].map((id) => stack.until(id, isOver)));
+    assert.deepEqual(
+      [first, third].map((task) => task!.artifacts?.[0]?.parts[0]?.text),
+      ['done a', 'done c'],
+    );
+    assert.match(second!.status.message.parts[0].text, /refused the request: no/);
+    assert.equal(stack.model.batches.created, 1);
+    assert.equal(stack.model.interactions.webhooks.statuses.at(-1), 200);
+    const { rows } = await stack.pool.query(
+      `select count(*)::int as calls, bool_and((usage ->> 'cost')::float8 > 0) as priced from steps
+       where task_id = any($1) and usage is not null`,
+      [ids],
+    );
+    assert.deepEqual(rows, [{ calls: 2, priced: true }]);
+    await waitFor('the deletion at Google', () => stack.model.batches.list().length === 0);
   });
 });

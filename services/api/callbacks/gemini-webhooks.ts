@@ -6,8 +6,10 @@
  *   POST /gemini/webhooks           one that is registered for the project; the token is in its metadata
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { reportBatch } from '#shared/db/models/batches.ts';
 import { reportModelCall } from '#shared/db/turns/model-waits.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
+import type { Wakeup } from '#shared/domain/wakeup.ts';
 import { createGeminiWebhookUrl, geminiWebhooksPath, webhookTokenKey } from '#shared/domain/wait.ts';
 import type { GeminiWebhookConfig } from '#shared/runtime/config/api.ts';
 import { HttpRequestError } from '../handler/errors.ts';
@@ -54,8 +56,7 @@ export function registerGeminiWebhooks(app: FastifyInstance, parts: GeminiWebhoo
       });
       // A webhook of the project reports the calls of other programs too.
       if (token === undefined) return await reply.send(accepted);
-      const interaction = getInteraction(event);
-      const wakeups = await reportModelCall(db, { wakeupGraceSeconds }, { token, interaction });
+      const wakeups = await report(event, token);
       if (wakeups === undefined) {
         failures.recordFailure(request.ip, 'unknown gemini webhook');
         throw new HttpRequestError(404, 'No call of a model waits for this webhook');
@@ -65,6 +66,15 @@ export function registerGeminiWebhooks(app: FastifyInstance, parts: GeminiWebhoo
     } catch (error) {
       return sendFailure(reply, log, error, plainFailure);
     }
+  };
+
+  /** A batch is polled soon by a worker. @returns undefined if the token is of no call and no batch */
+  const report = async (event: GeminiEvent, token: string): Promise<Wakeup[] | undefined> => {
+    if (!isOfBatch(event)) {
+      const interaction = getInteraction(event);
+      return reportModelCall(db, { wakeupGraceSeconds }, { token, interaction });
+    }
+    return (await reportBatch(db, token)) ? [] : undefined;
   };
 
   const options = { bodyLimit: maxBodyBytes };
@@ -100,12 +110,20 @@ function readEvent(text: string): GeminiEvent {
   throw new HttpRequestError(400, 'The body must be an event of Gemini, as JSON');
 }
 
+/** Google's pages name several ends of batches, not all of them everywhere. Which one it is does not matter. */
+function isOfBatch({ type }: GeminiEvent): boolean {
+  return typeof type === 'string' && type.startsWith('batch.');
+}
+
 /** @throws {HttpRequestError} if the event is not one of an interaction */
 function getInteraction({ type, data }: GeminiEvent): string {
   const id = data?.id;
   const known = typeof type === 'string' && reportedTypes.has(type);
   if (known && typeof id === 'string' && id !== '' && id.length <= maxIdChars) return id;
-  throw new HttpRequestError(400, `The body must be an event ${[...reportedTypes].join(', ')} with data.id`);
+  throw new HttpRequestError(
+    400,
+    `The body must be an event batch.…, or ${[...reportedTypes].join(', ')} with data.id`,
+  );
 }
 
 /** Google's pages do not show where `user_metadata` is in an event, so both places are read. */

@@ -74,6 +74,14 @@ async function sendEvents(
   }
 }
 
+/** Returns a reply as one body. */
+export function toResponseBody(
+  reply: Reply,
+  context: Pick<ResponseContext, 'model' | 'promptTokens'>,
+): GenerateResponse {
+  return createBodies(reply, context).whole(reply.pieces);
+}
+
 /** Creates the bodies of one response. They share its id and count the tokens so far. */
 function createBodies(
   reply: Reply,

@@ -3,12 +3,15 @@
  * and says that it is offline.
  *
  *   POST /v1/interactions      GET | DELETE …/{id}      POST …/{id}/cancel      GET /.well-known/jwks.json (interactions/)
+ *   POST …/models/{model}:batchGenerateContent      GET …/batches      GET | DELETE …/batches/{id}      POST …:cancel (batches/)
  *   POST …/models/{model}:generateContent | :streamGenerateContent?alt=sse | :countTokens      GET …/models[/{model}]
  *   GET | DELETE /__log         logged requests          POST | DELETE /__script      scripted replies (script.ts)
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { respond, type Responder } from './responder.ts';
+import { Batches } from './batches/batches.ts';
+import { parseBatchRoute } from './batches/wire.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
 import { Interactions } from './interactions/interactions.ts';
@@ -31,6 +34,7 @@ export interface OfflineModel {
   /** `http://127.0.0.1:port`, the value for GOOGLE_GEMINI_BASE_URL. */
   readonly url: string;
   readonly interactions: Interactions;
+  readonly batches: Batches;
   log(): readonly LoggedRequest[];
   script(rules: readonly ScriptRule[]): void;
   /** Clears the script and the log. */
@@ -67,6 +71,11 @@ export async function startOfflineModel({
     return getReply(request, usual);
   });
 
+  const batches = new Batches(async (request, model) => {
+    log.add(describeRequest('batchGenerateContent', model, request));
+    return getReply(request);
+  }, interactions.webhooks);
+
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://model');
     const method = request.method ?? 'GET';
@@ -98,6 +107,11 @@ export async function startOfflineModel({
       const handled = await interactions.handle(interaction, body, query);
       if ('body' in handled) return sendJson(response, 200, handled.body);
       return sendEvents(response, handled.events, interactions.cut?.() ?? Infinity);
+    }
+    const batch = parseBatchRoute(method, url.pathname);
+    if (batch !== undefined) {
+      const body = batch.method === 'batch.create' ? await readJson(request) : undefined;
+      return sendJson(response, 200, await batches.handle(batch, body, url.searchParams));
     }
     const route = parseRoute(method, url.pathname);
     if (route === undefined)
@@ -173,12 +187,14 @@ export async function startOfflineModel({
     port: bound,
     url: `http://127.0.0.1:${bound}`,
     interactions,
+    batches,
     log: () => log.entries(),
     script: (rules) => script.add(rules),
     reset() {
       script.clear();
       log.clear();
       interactions.reset();
+      batches.reset();
     },
     close: () =>
       new Promise((resolve) => {

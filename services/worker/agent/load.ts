@@ -21,6 +21,8 @@ import type { RemoteAgents } from './remote/agent.ts';
 import { createRemoteAgents } from './remote/agents.ts';
 import { getVersions } from './version.ts';
 
+export type CallStores = Pick<GeminiAgentOptions, 'abandoned' | 'stored' | 'polls' | 'batches'>;
+
 export interface LoadAgentOptions {
   /**
    * The definition of new tasks. Its tool modules are loaded at startup, and its secrets looked up, to report
@@ -39,10 +41,9 @@ export interface LoadAgentOptions {
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
-  abandoned?: GeminiAgentOptions['abandoned'];
   wakeTurns?: GeminiAgentOptions['wakeTurns'];
-  stored?: GeminiAgentOptions['stored'];
-  polls?: GeminiAgentOptions['polls'];
+  /** The calls at Google of all tasks. */
+  calls?: CallStores;
   log?: Logger;
 }
 
@@ -145,9 +146,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     ...(files && { downloads: files, buckets: files.buckets }),
     meter,
     captureContent,
-    abandoned: options.abandoned,
-    stored: options.stored,
-    polls: options.polls,
+    ...options.calls,
     wakeTurns: options.wakeTurns,
     log,
   });

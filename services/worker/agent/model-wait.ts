@@ -61,13 +61,19 @@ export interface CursorStream {
   close(): Promise<void>;
 }
 
+export interface ModelWaitOptions {
+  streams?: boolean;
+  batchSeconds?: number;
+}
+
 export interface ModelWaits {
   /**
    * Records the intent to call the model. The wait is a step of this name.
    *
    * @param options.streams the turn reads the stream of the call. Default: false
+   * @param options.batchSeconds the call is made in a batch, which wakes the turn, within so many seconds
    */
-  waitForModel(name: string, options?: { streams?: boolean }): Promise<ModelWait>;
+  waitForModel(name: string, options?: ModelWaitOptions): Promise<ModelWait>;
   /** Returns the last reply of a turn that has completed another task; undefined if Google does not store it. */
   readStoredReply(turn: { taskId: string; turn: number }): Promise<StoredReplyRow | undefined>;
 }
@@ -96,7 +102,7 @@ interface StreamStoreParts {
 /** @throws {FatalError} if the record of the turn has another step here */
 export async function openModelWait(
   name: string,
-  { streams = false }: { streams?: boolean },
+  { streams = false, batchSeconds }: ModelWaitOptions,
   parts: ModelWaitParts,
 ): Promise<ModelWait> {
   const { waits, publicUrl } = parts;
@@ -106,7 +112,7 @@ export async function openModelWait(
   const token = recordedToken ?? randomBytes(32).toString('base64url');
   const wait: NewWait = {
     wait: { kind: 'model', ...(streams && { streams }) },
-    dueInSeconds: getPollSeconds(0),
+    dueInSeconds: batchSeconds ?? getPollSeconds(0),
     token,
   };
   const stream = createStreamStore(parts, identity, wait, cursor);
@@ -120,9 +126,13 @@ export async function openModelWait(
     known: earlier !== undefined,
     reported,
     ended: (poll, { limitSeconds }) => {
-      const delaySeconds = streams || reported !== undefined ? 0 : getSecondsLeft(open, limitSeconds);
+      // A turn that runs again may have been woken by its batch.
+      const mayHaveEnded = reported !== undefined || (batchSeconds !== undefined && earlier !== undefined);
+      const delaySeconds = streams || mayHaveEnded ? 0 : getSecondsLeft(open, limitSeconds);
       open.dueAt = performance.now() + delaySeconds * 1000;
-      return pollUntilEnded(parts, open, { wait, streams, limitSeconds, poll });
+      const toDueSeconds = (age: number): number =>
+        batchSeconds === undefined ? getPollSeconds(age) : Math.max(1, batchSeconds - age);
+      return pollUntilEnded(parts, open, { wait, streams, limitSeconds, toDueSeconds, poll });
     },
     ...stream,
   };
@@ -183,13 +193,15 @@ interface Polled {
   wait: NewWait;
   streams: boolean;
   limitSeconds: number;
+  /** When an open call is polled again, at this age. */
+  toDueSeconds: (ageSeconds: number) => number;
   poll: (ageSeconds: number) => Promise<boolean>;
 }
 
 async function pollUntilEnded(
   { waits, store }: ModelWaitParts,
   open: OpenWait,
-  { wait, streams, limitSeconds, poll }: Polled,
+  { wait, streams, limitSeconds, toDueSeconds, poll }: Polled,
 ): Promise<void> {
   for (;;) {
     await waits.untilDue(open);
@@ -198,7 +210,7 @@ async function pollUntilEnded(
         await store({ ...open.identity, output: JSON.stringify({ status: 'ended' }) });
         return true;
       }
-      const dueInSeconds = getPollSeconds(getAgeSeconds(open));
+      const dueInSeconds = toDueSeconds(getAgeSeconds(open));
       await store({ ...open.identity, output: null, wait: { ...wait, dueInSeconds } });
       const delaySeconds = streams
         ? dueInSeconds

@@ -7,7 +7,7 @@
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass, type StateClass } from '../../domain/task.ts';
-import { interactionStep } from '../../domain/wait.ts';
+import { batchStep, interactionStep } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
@@ -81,18 +81,18 @@ async function lockGate(
 type StoredStep = StepName & { position: number; isOfChildren: boolean; isModelWait: boolean };
 
 /**
- * Returns the first step that runs again. A call of the model at Google is three steps: its wait, its creation and its reply.
- * They run again together.
+ * Returns the first step that runs again. A call of the model at Google is three steps: its wait, its creation (or its place
+ * in a batch) and its reply. They run again together.
  */
 function findFirst(recorded: readonly StoredStep[], from: StepName): StoredStep | undefined {
   const index = recorded.findIndex(
     ({ name, occurrence }) => name === from.name && occurrence === from.occurrence,
   );
   const found = recorded[index];
-  if (found?.name !== modelStep && found?.name !== interactionStep) return found;
-  const created = found.name === interactionStep ? found : recorded[index - 1];
-  const wait = recorded[found.name === interactionStep ? index - 1 : index - 2];
-  return created?.name === interactionStep && wait?.isModelWait === true ? wait : found;
+  const at = recorded[index - (found?.name === modelStep ? 1 : 0)];
+  if (at?.name !== interactionStep && at?.name !== batchStep) return found;
+  const wait = recorded[recorded.indexOf(at) - 1];
+  return wait?.isModelWait === true ? wait : found;
 }
 
 const modelStep = 'model';

@@ -48,6 +48,9 @@ export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<Dat
   },
   ended_parents: { api: append, worker: all, dispatcher: all },
   stored_calls: { api: append, worker: all, dispatcher: { insert: true } },
+  // A webhook makes a batch due.
+  batches: { api: { read: ['id', 'token', 'name'], update: ['due_at'] }, worker: all },
+  batch_calls: { worker: all, dispatcher: remove },
   ledger: { api: read, worker: write },
   model_quotas: { api: read, worker: write },
   quota_places: { api: read, worker: all, dispatcher: remove },

@@ -27,6 +27,44 @@ create table artifacts (
   PRIMARY KEY (task_id, artifact_id)
 );
 
+create table batch_calls (
+  id uuid not null,
+  token text not null,
+  task_id uuid not null,
+  turn integer not null,
+  agent_hash text not null,
+  model text not null,
+  queued_at timestamp with time zone not null default now(),
+  due_at timestamp with time zone not null,
+  batch_id uuid,
+  request json,
+  bytes integer not null,
+  ended_at timestamp with time zone,
+  result json,
+  usage json,
+  PRIMARY KEY (id)
+);
+CREATE INDEX batch_calls_by_batch ON public.batch_calls USING btree (batch_id) WHERE (batch_id IS NOT NULL);
+CREATE INDEX batch_calls_by_task ON public.batch_calls USING btree (task_id);
+CREATE UNIQUE INDEX batch_calls_by_token ON public.batch_calls USING btree (token);
+CREATE INDEX batch_calls_ended ON public.batch_calls USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX batch_calls_to_send ON public.batch_calls USING btree (agent_hash, queued_at) WHERE (batch_id IS NULL);
+
+create table batches (
+  id uuid not null,
+  agent_hash text not null,
+  model text not null,
+  token text not null,
+  name text,
+  created_at timestamp with time zone not null default now(),
+  tried_at timestamp with time zone,
+  due_at timestamp with time zone not null default now(),
+  PRIMARY KEY (id)
+);
+CREATE INDEX batches_by_time ON public.batches USING btree (due_at);
+CREATE UNIQUE INDEX batches_by_token ON public.batches USING btree (token);
+CREATE UNIQUE INDEX batches_to_create ON public.batches USING btree (agent_hash) WHERE (tried_at IS NULL);
+
 create table child_groups (
   id uuid not null,
   parent_id uuid not null,

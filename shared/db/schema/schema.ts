@@ -135,6 +135,32 @@ export interface Database {
     attempts: number;
     error: string | null;
   };
+  batches: {
+    id: string;
+    agent_hash: string;
+    model: string;
+    token: string;
+    name: string | null;
+    created_at: TimeOrNow;
+    tried_at: NullableTime;
+    due_at: TimeOrNow;
+  };
+  batch_calls: {
+    id: string;
+    token: string;
+    task_id: string;
+    turn: number;
+    agent_hash: string;
+    model: string;
+    queued_at: TimeOrNow;
+    due_at: Time;
+    batch_id: string | null;
+    request: NullableJson<JsonObject>;
+    bytes: number;
+    ended_at: NullableTime;
+    result: NullableJson<JsonObject>;
+    usage: NullableJson<ModelUsage>;
+  };
   ledger: {
     tenant: string;
     owner: string;

@@ -90,6 +90,7 @@ async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<numbe
         delete from steps where task_id in (select task_id from removed) returning interaction
       ),
       ${rememberStoredCalls(sql`old_steps`)},
+      old_batch_calls as (delete from batch_calls where task_id in (select task_id from removed)),
       old_turn_attempts as (delete from turn_attempts where task_id in (select task_id from removed)),
       old_attempts as (delete from delivery_attempts where task_id in (select task_id from removed)),
       old_deliveries as (delete from deliveries where task_id in (select task_id from removed)),

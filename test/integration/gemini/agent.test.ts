@@ -10,6 +10,7 @@ import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
 import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+import { createMemoryBatches } from '../../support/fakes/memory-batches.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createTool, definitionWithoutTools, useOfflineModel } from './use-offline-model.ts';
 
@@ -323,17 +324,20 @@ describe('loadAgent', () => {
     const agent = await loadAgent({
       getSecret,
       gemini: offline.client,
-      polls: { everyMs, claim: read('due'), report: async () => undefined },
-      abandoned: { everyMs, read: read('abandoned'), close: async () => undefined },
-      stored: {
-        everyMs,
-        claim: read('stored'),
-        forget: async () => undefined,
-        recordUndeleted: async () => false,
+      calls: {
+        polls: { everyMs, claim: read('due'), report: async () => undefined },
+        abandoned: { everyMs, read: read('abandoned'), close: async () => undefined },
+        stored: {
+          everyMs,
+          claim: read('stored'),
+          forget: async () => undefined,
+          recordUndeleted: async () => false,
+        },
+        batches: { ...createMemoryBatches(1), claim: read('batches') },
       },
     });
     agent.open!();
-    await waitFor('all of them', () => asked.size === 3);
+    await waitFor('all of them', () => asked.size === 4);
     await agent.close!();
   });
 

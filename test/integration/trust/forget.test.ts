@@ -24,6 +24,8 @@ const ofOperator = new Set([
   'model_quotas',
   // Ids of calls that a worker deletes at Google once their tasks are removed.
   'stored_calls',
+  // Ids and addresses of batches at Google, which have the calls of many owners.
+  'batches',
 ]);
 
 interface Column {

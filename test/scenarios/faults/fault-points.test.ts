@@ -21,8 +21,8 @@ const settings = {
   WEBHOOK_SCHEDULE_SECONDS: '0,0.2,0.2,0.2',
 };
 
-// The test of durable waits kills its workers at this one.
-const pinned = new Set<FaultPointName>(['call-sent']);
+// The tests of durable waits and of batches kill their workers at these.
+const pinned = new Set<FaultPointName>(['call-sent', 'batch-created']);
 
 /** Registers the test of a process that dies at a fault point. */
 function testDeath(

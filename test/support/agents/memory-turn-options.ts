@@ -35,6 +35,8 @@ export interface MemoryTurnOptions extends Partial<
   reported?: string;
   /** An earlier run has recorded the intent of its call at Google. Default: false. */
   knownWait?: boolean;
+  /** The tokens of its calls at Google, in order. Default: `token`. */
+  tokens?: readonly string[];
   /** The replies that have completed other tasks, by id of the task. */
   storedReplies?: Record<string, StoredReplyRow>;
   /** The answers to callbacks, by name. */

@@ -54,6 +54,7 @@ export class MemoryTurn implements ModelWaitingTurn {
   readonly #crashAfter: string | undefined;
   readonly #reported: string | undefined;
   readonly #knownWait: boolean;
+  readonly #tokens: readonly string[];
   readonly #storedReplies: Record<string, StoredReplyRow>;
   readonly #ageSeconds: number;
   #chunksLeft: number;
@@ -83,6 +84,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     this.#crashAfter = options.crashAfter;
     this.#reported = options.reported;
     this.#knownWait = options.knownWait ?? false;
+    this.#tokens = options.tokens ?? [];
     this.#storedReplies = options.storedReplies ?? {};
     this.#ageSeconds = options.ageSeconds ?? 0;
     this.cursors = options.cursors ?? new Map<string, StreamCursor>();
@@ -176,7 +178,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     );
     return {
       webhookUrl: undefined,
-      token: 'token',
+      token: this.#tokens[occurrence - 1] ?? 'token',
       known: this.#knownWait,
       reported: this.#reported,
       ended: async (poll) => {

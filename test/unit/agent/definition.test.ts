@@ -35,6 +35,7 @@ describe('a definition in YAML', () => {
       toolCalls: 100,
       workSeconds: 3600,
       backgroundSeconds: 86_400,
+      batchSeconds: 259_200,
       outageSeconds: 3600,
       hops: 8,
     };
@@ -78,7 +79,7 @@ limits: { modelCalls: 0, pace: 3 }
       'agent.yaml:15:19: documentationUrl: must be an http or https URL',
       'agent.yaml:16:15: outputModes[0]: must be a media type, such as text/plain',
       'agent.yaml:17:23: limits.modelCalls: must be >= 1',
-      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, backgroundSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, outageSeconds, taskSeconds, hops)',
+      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, backgroundSeconds, batchSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, outageSeconds, taskSeconds, hops)',
     ]);
   });
 
@@ -170,6 +171,35 @@ describe('the API of a model', () => {
       'agent.yaml:8:29: model.topK: the Interactions API does not have it (remove it, or set api: generateContent)',
       'agent.yaml:8:38: model.thinkingBudget: the Interactions API does not have it (remove it, or set api: generateContent)',
     ]);
+  });
+
+  test('is refused if batches do not have it', () => {
+    assert.deepEqual(find('api: interactions, serviceTier: batch, taskServiceTiers: [flex, batch]'), [
+      'agent.yaml:8:29: model.serviceTier: the Batch API takes generateContent alone (remove batch, or set api: generateContent)',
+      'agent.yaml:8:49: model.taskServiceTiers: the Batch API takes generateContent alone (remove batch, or set api: generateContent)',
+    ]);
+    assert.deepEqual(find('batch: { collectSeconds: 5 }'), [
+      'agent.yaml:8:10: model.batch: no task uses it (add the tier batch to serviceTier or taskServiceTiers)',
+    ]);
+    assert.deepEqual(find('serviceTier: batch, batch: { collectSeconds: 5 }'), []);
+  });
+
+  test('is refused if an MCP server that Google calls needs another', () => {
+    const servers = (more: string) => `mcpServers: { a: { url: "https://x", calledBy: google${more} } }`;
+    assert.deepEqual(find('api: interactions', servers(', allow: [find]')), []);
+    const messages = (model: string, more: string) =>
+      find(model, more).map((problem) => problem.replace(/^.*?: /, ''));
+    assert.deepEqual(messages('name: gemini-3.8-flash', servers('')), [
+      'mcpServers.a.calledBy: google needs the Interactions API (add api: interactions)',
+    ]);
+    assert.deepEqual(messages('api: interactions', servers(', allow: ["f*"], confirm: [find]')), [
+      'mcpServers.a.allow: Google accepts names of tools without * (list them)',
+      'mcpServers.a.confirm: is for servers that the worker calls (remove it, or calledBy)',
+    ]);
+    assert.deepEqual(
+      messages('api: interactions', 'mcpServers: { a: { url: "http://x", calledBy: google } }'),
+      ['mcpServers.a.calledBy: Google calls a url with https alone'],
+    );
   });
 
   test("is refused if Google's agent does not have a setting", () => {

@@ -24,13 +24,28 @@ export function getPlan(
   );
 }
 
-/** Returns the steps of Google Search, if the request switches it on. */
+/** Returns the steps of Google Search and of MCP servers, if the request switches them on. No server is called. */
 export function getToolSteps({ tools = [] }: CreateRequest): ToolStep[] {
-  if (!tools.some(({ type }) => type === 'google_search')) return [];
   const id = 'search-1';
-  return [
+  const search: ToolStep[] = [
     { type: 'google_search_call', id, arguments: { queries: ['offline'] }, signature: 'offline' },
     { type: 'google_search_result', call_id: id, result: [{ url: source.url, title: source.title }] },
+  ];
+  return [
+    ...(tools.some(({ type }) => type === 'google_search') ? search : []),
+    ...tools.flatMap((tool) => (tool.type === 'mcp_server' ? getServerSteps(tool) : [])),
+  ];
+}
+
+function getServerSteps({
+  name: server,
+  allowed_tools: allowed,
+}: NonNullable<CreateRequest['tools']>[number]): ToolStep[] {
+  const call = { name: allowed?.[0]?.tools?.[0] ?? 'look', server_name: server };
+  const id = `mcp-${server}`;
+  return [
+    { type: 'mcp_server_tool_call', id, ...call, arguments: {} },
+    { type: 'mcp_server_tool_result', call_id: id, ...call, result: 'The offline model calls no servers.' },
   ];
 }
 

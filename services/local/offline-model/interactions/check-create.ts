@@ -18,6 +18,10 @@ export function checkCreate(body: unknown): CreateRequest {
   if (request.webhook_config !== undefined && !background)
     throw invalid('webhook_config requires background=true.');
   if (tier !== undefined && !tiers.includes(tier)) throw invalid(`Invalid service_tier ${tier}.`);
+  for (const { type, url = '' } of request.tools ?? []) {
+    if (type === 'mcp_server' && !/^https?:/.test(url))
+      throw invalid('tools: an mcp_server must have a url.');
+  }
   checkInput(request);
   checkAgent(request);
   for (const [key, value] of Object.entries(labels)) {

@@ -123,6 +123,8 @@ function toDeltas(step: WireStep): object[] {
     case 'function_result':
     case 'google_search_call':
     case 'google_search_result':
+    case 'mcp_server_tool_call':
+    case 'mcp_server_tool_result':
       return [];
     default:
       return step satisfies never;

@@ -39,7 +39,7 @@ export type WireStep =
 
 /** A step of a tool that Google runs itself. */
 export interface ToolStep {
-  type: 'google_search_call' | 'google_search_result';
+  type: 'google_search_call' | 'google_search_result' | 'mcp_server_tool_call' | 'mcp_server_tool_result';
   [field: string]: unknown;
 }
 
@@ -62,7 +62,14 @@ export interface CreateRequest {
   service_tier?: string;
   labels?: Record<string, string>;
   system_instruction?: string;
-  tools?: { type: string; name?: string; description?: string; parameters?: unknown }[];
+  tools?: {
+    type: string;
+    name?: string;
+    description?: string;
+    parameters?: unknown;
+    url?: string;
+    allowed_tools?: { tools?: string[] }[];
+  }[];
   generation_config?: { max_output_tokens?: number };
   response_format?: { mime_type?: string; schema?: unknown };
   webhook_config?: { uris?: string[]; user_metadata?: Record<string, unknown> };
@@ -137,6 +144,8 @@ function toParts(step: WireStep): Part[] {
     case 'thought':
     case 'google_search_call':
     case 'google_search_result':
+    case 'mcp_server_tool_call':
+    case 'mcp_server_tool_result':
       return [];
     default:
       throw new GoogleError(400, { message: `The step ${JSON.stringify(step)} is not supported.` });

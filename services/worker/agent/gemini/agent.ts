@@ -1,5 +1,6 @@
 /** The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
+import { isCalledByGoogle } from '#shared/agent/mcp-servers.ts';
 import { getModelApi } from '#shared/agent/model-api.ts';
 import type { Powers } from '#shared/agent/powers.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
@@ -22,6 +23,8 @@ import { defaultSilenceMs, PartnerWaits } from '../partner-waits.ts';
 import type { RemoteAgents } from '../remote/agent.ts';
 import { createAgentTools } from '../remote/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
+import { startCollector } from './batch/collector.ts';
+import type { Batches } from './batch/stores.ts';
 import { LimitError } from './budget.ts';
 import { startCancellation, type AbandonedCalls } from './interactions/abandoned.ts';
 import { startDeletion, type StoredCalls } from './interactions/deletion.ts';
@@ -75,6 +78,8 @@ export interface GeminiAgentOptions {
   stored?: StoredCalls | undefined;
   /** If omitted, calls at Google that are not streamed are found by webhooks alone. */
   polls?: DueCalls | undefined;
+  /** If omitted, definitions and tasks with the service tier `batch` are refused. */
+  batches?: Batches | undefined;
   log?: Logger | undefined;
 }
 
@@ -103,6 +108,7 @@ export function createGeminiAgent({
   abandoned,
   stored,
   polls,
+  batches,
   log,
 }: GeminiAgentOptions): Agent {
   const model: GeminiModel = {
@@ -116,6 +122,7 @@ export function createGeminiAgent({
   };
   const cancellation = abandoned && startCancellation(model.client, abandoned, log);
   const deletion = stored && startDeletion(model.client, stored, log);
+  const collector = batches && startCollector(model.client, batches, model, log);
   const polling = polls && startPolling(model.client, polls, log);
 
   const openDownloads = createDownloads(files, downloads);
@@ -126,18 +133,23 @@ export function createGeminiAgent({
     { mcpServers, agents, toolModules }: AgentDefinition,
     turn: Turn,
     waits: PartnerWaits,
-  ): Promise<Pick<LoopParts, 'tools' | 'notes'>> {
+  ): Promise<Pick<LoopParts, 'tools' | 'notes' | 'googleServers'>> {
     const inCode = [
       ...tools,
       ...(await loadToolModules(toolModules, toolDirectory)),
       ...(await loadAgentTools(agents)),
     ];
-    if (Object.keys(mcpServers).length === 0) return { tools: inCode, notes: [] };
+    const servers = Object.entries(mcpServers);
+    if (servers.length === 0) return { tools: inCode, notes: [], googleServers: [] };
     if (mcp === undefined) throw new FatalError('This agent does not support MCP servers.');
+    const googleServers = servers
+      .filter(([, server]) => isCalledByGoogle(server))
+      .map(([name, server]) => mcp.toGoogleServer(name, server));
+    const own = Object.fromEntries(servers.filter(([, server]) => !isCalledByGoogle(server)));
     const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);
-    const { tools: listed, leftOut } = await mcp.loadTools(mcpServers, taken, waits);
+    const { tools: listed, leftOut } = await mcp.loadTools(own, taken, waits);
     if (leftOut.length > 0 && turn.number === 1) await turn.progress(leftOut.join('\n'));
-    return { tools: [...inCode, ...listed], notes: leftOut };
+    return { tools: [...inCode, ...listed], notes: leftOut, googleServers };
   }
 
   async function loadAgentTools(agents: AgentDefinition['agents']): Promise<DeclaredTool[]> {
@@ -162,6 +174,7 @@ export function createGeminiAgent({
         const parts = {
           definition,
           model,
+          batches,
           partnerWaits,
           downloads: openDownloads(turn.owner, (bytes) => turn.reserveMemory(bytes), partnerWaits),
           ...(await loadTools(definition, turn, partnerWaits)),
@@ -185,6 +198,7 @@ export function createGeminiAgent({
         cancellation?.close(),
         deletion?.close(),
         polling?.close(),
+        collector?.close(),
         mcp?.close(),
         files.close(),
       ]);
@@ -217,7 +231,14 @@ function getMetering(
 
 /** @throws {FatalError} if the API of the definition cannot be used (docs/gemini.md) */
 function checkSupported({ model }: AgentDefinition, { vertexai = false }: GeminiClientOptions): void {
-  if (!vertexai || getModelApi(model) === 'generateContent') return;
+  if (!vertexai) return;
+  if (model.serviceTier === 'batch') {
+    throw new FatalError(
+      'The service tier batch needs the Gemini API: the Batch API of Google Cloud takes no requests directly. ' +
+        'Set GEMINI_API_KEY instead of GOOGLE_GENAI_USE_VERTEXAI.',
+    );
+  }
+  if (getModelApi(model) === 'generateContent') return;
   throw new FatalError(
     `The model "${model.name}" needs the Interactions API, which Longhaul does not use on Google Cloud yet: ` +
       'set GEMINI_API_KEY instead of GOOGLE_GENAI_USE_VERTEXAI.',

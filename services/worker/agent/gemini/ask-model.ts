@@ -9,7 +9,9 @@ import { getModelApi } from '#shared/agent/model-api.ts';
 import { FatalError, ParkedError } from '#shared/domain/errors.ts';
 import type { Json } from '#shared/domain/message.ts';
 import { addUsage } from '#shared/domain/usage.ts';
+import type { ModelSettings } from '#shared/agent/model-settings.ts';
 import type { AskModelParts } from './ask-model-parts.ts';
+import { callInBatch } from './batch/call.ts';
 import type { InteractionReply } from './interactions/call.ts';
 import { callInteraction, rememberStored } from './interactions/hops.ts';
 import { callModel } from './model/call.ts';
@@ -37,7 +39,7 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
   const stall = new Stall(definition.model.name, definition.limits.outageSeconds);
   for (;;) {
     budget.checkSpent(conversation.spent);
-    const call = getModelApi(definition.model) === 'interactions' ? callInteraction : runModelStep;
+    const call = selectCall(definition.model);
     const messages = partnerWaits.messages;
     const startedAt = performance.now();
     const { result, live, streamed: isStored, workMs = result.ms } = await call(parts, stall);
@@ -61,6 +63,12 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
     if (result.failed.kind === 'outage') partnerWaits.parked(partner, startedAt);
     throw new ParkedError(result.failed.message, new Date(databaseNow() + result.failed.parkMs));
   }
+}
+
+function selectCall(model: ModelSettings): typeof runModelStep {
+  if (getModelApi(model) === 'interactions') return callInteraction;
+  if (model.serviceTier !== 'batch') return runModelStep;
+  return (parts, stall) => callInBatch(parts, stall, () => runModelStep(parts, stall));
 }
 
 async function runModelStep(

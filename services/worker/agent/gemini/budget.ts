@@ -65,6 +65,17 @@ export class Budget {
     return this.#limits.backgroundSeconds;
   }
 
+  /** The longest time of a call in a batch. */
+  get batchSeconds(): number {
+    return this.#limits.batchSeconds;
+  }
+
+  /** @throws {LimitError} if a call in a batch has reached its limit at this age */
+  checkBatch(ageSeconds: number): void {
+    const { batchSeconds } = this.#limits;
+    if (ageSeconds >= batchSeconds) throw new LimitError(`${batchSeconds} seconds for a call in a batch`);
+  }
+
   /** Returns the message of the limit if a call in the background has reached it at this age. */
   findBackgroundLimit(ageSeconds: number): string | undefined {
     const { backgroundSeconds } = this.#limits;

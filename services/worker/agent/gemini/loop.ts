@@ -19,12 +19,11 @@
  * text, so the whole answer is written from the record, to the same artifact.
  */
 import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
-import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../agent.ts';
 import type { TurnDownloads } from '../files/downloads.ts';
-import type { PartnerWaits } from '../partner-waits.ts';
 import { askModel, type ModelReply } from './ask-model.ts';
+import type { AskModelParts } from './ask-model-parts.ts';
 import { Budget, type LimitError } from './budget.ts';
 import { requiresJson, toAcceptedModes } from './conversation/accepted-modes.ts';
 import { AnswerArtifact } from './conversation/answer-artifact.ts';
@@ -46,9 +45,7 @@ import {
 } from './conversation/pending-calls.ts';
 import type { LoopTurn } from './conversation/recorded-turn.ts';
 import { createTurnReader, type TurnReader } from './conversation/turn-reader.ts';
-import type { GeminiModel } from './model/call.ts';
 import { classifyResponse, maxRetries } from './model/classify-response.ts';
-import type { TaskQuota } from './model/quota.ts';
 import { toGenerateConfig } from './model/request.ts';
 import { getResponseText, toSentContent, type ModelResponse } from './model/response.ts';
 import { askUser } from './tools/ask-user.ts';
@@ -56,20 +53,14 @@ import { callTools, type ToolCallOutcome, type ToolCallRequest } from './tools/c
 import { LaterResults } from './tools/later-results.ts';
 import type { DeclaredTool, ModelToolCall } from './tools/tool.ts';
 
-export interface LoopParts {
-  definition: AgentDefinition;
-  model: GeminiModel;
+export interface LoopParts extends Omit<
+  AskModelParts,
+  'turn' | 'config' | 'answer' | 'streams' | 'plans' | 'budget'
+> {
   tools: readonly DeclaredTool[];
   /** Sentences for the model about tools that it does not have. */
   notes: readonly string[];
   downloads: TurnDownloads;
-  conversation: Conversation;
-  /** Returns what all tasks of the owner have spent since midnight UTC. */
-  spentToday: () => Promise<{ tokens: number; cost: number }>;
-  /** Throws an OwnerLimitError if the owner's cost limit is reached. */
-  checkCost: () => Promise<void>;
-  quota: TaskQuota;
-  partnerWaits: PartnerWaits;
 }
 
 export class Loop {

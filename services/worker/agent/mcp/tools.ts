@@ -14,6 +14,7 @@ import type { PartnerWaits } from '../partner-waits.ts';
 import type { McpConnection } from './connection.ts';
 import { isAllowed, matchesAny, toDeclaredNames } from './names.ts';
 import { toToolOutput } from './result.ts';
+import { fillServerSecrets } from './secrets.ts';
 
 /** How long a pending result is waited for. */
 const defaultPendingSeconds = 86_400;
@@ -37,7 +38,22 @@ export interface McpTools {
     taken: ReadonlySet<string>,
     partnerWaits: PartnerWaits,
   ): Promise<LoadedTools>;
+  /**
+   * Returns a server that Google calls, as tools of the Interactions API describe it.
+   *
+   * @throws {CredentialsError} if a secret is not set
+   */
+  toGoogleServer(name: string, server: McpServerDefinition): GoogleServer;
   close(): Promise<void>;
+}
+
+/** Types of @google/genai 3.1, `MCPServer`. */
+export interface GoogleServer {
+  type: 'mcp_server';
+  name: string;
+  url: string;
+  headers?: Record<string, string>;
+  allowed_tools?: { tools: string[] }[];
 }
 
 /**
@@ -106,6 +122,16 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
         return toTool(declared, tool, options);
       });
       return { tools, leftOut };
+    },
+    toGoogleServer: (name, server) => {
+      const { headers } = fillServerSecrets(name, server, getSecret);
+      return {
+        type: 'mcp_server',
+        name,
+        url: server.url ?? '',
+        ...(Object.keys(headers).length > 0 && { headers }),
+        ...(server.allow !== undefined && { allowed_tools: [{ tools: server.allow }] }),
+      };
     },
     close: async () => {
       await Promise.all([...connections.values()].map((connection) => connection.close()));

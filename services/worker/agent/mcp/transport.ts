@@ -1,10 +1,10 @@
 /** Opens the transport to an MCP server: a child process or streamable HTTP, with the secrets filled in. */
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
-import { fillSecrets, type McpServerDefinition } from '#shared/agent/mcp-servers.ts';
-import { CredentialsError } from '../errors.ts';
+import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { createFetch } from '../fetch.ts';
 import { rejectBusy } from './failures.ts';
+import { fillServerSecrets } from './secrets.ts';
 
 export interface McpTransport {
   transport: StdioClientTransport | StreamableHTTPClientTransport;
@@ -23,21 +23,7 @@ export function openTransport(
   server: McpServerDefinition,
   getSecret: (name: string) => string | undefined,
 ): McpTransport {
-  const missing: string[] = [];
-  const fill = (values: Record<string, string> = {}) =>
-    Object.fromEntries(
-      Object.entries(values).map(([key, value]) => [
-        key,
-        fillSecrets(value, getSecret, (secret) => missing.push(secret)),
-      ]),
-    );
-  const headers = fill(server.headers);
-  const env = fill(server.env);
-  if (missing.length > 0) {
-    throw new CredentialsError(
-      `The MCP server "${name}" needs credentials that this agent does not have: ${missing.join(', ')}. When its operator has set them, send any message to continue.`,
-    );
-  }
+  const { headers, env } = fillServerSecrets(name, server, getSecret);
   if (server.url !== undefined) {
     const silenceMs = Math.max(minSilenceMs, server.timeoutSeconds * 1000 + 10_000);
     const fetch = rejectBusy(createFetch(silenceMs));

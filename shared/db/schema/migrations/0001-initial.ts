@@ -16,6 +16,7 @@ export async function up(db: Kysely<never>): Promise<void> {
     events,
     turns,
     children,
+    batches,
     outbox,
     queues,
     webhooks,
@@ -262,6 +263,58 @@ const turns = [
     error text
   )`,
   `create index stored_calls_by_time on stored_calls (next_at) where next_at is not null`,
+];
+
+const batches = [
+  // Batches of calls of the model at Google: see models/batches.ts. A row is removed with its batch at Google.
+  //
+  //   token     the secret in the address of its webhook
+  //   name      Google's name for it; null: none is recorded
+  //   tried_at  since when Google may have it; null: it does not
+  //   due_at    when a worker creates it, or polls it
+  `create table batches (
+    id uuid primary key,
+    agent_hash text not null,
+    model text not null,
+    token text not null,
+    name text,
+    created_at timestamptz not null default now(),
+    tried_at timestamptz,
+    due_at timestamptz not null default now()
+  )`,
+  // One batch of a definition is created after the other, so that two workers do not collect the same calls.
+  `create unique index batches_to_create on batches (agent_hash) where tried_at is null`,
+  `create unique index batches_by_token on batches (token)`,
+  `create index batches_by_time on batches (due_at)`,
+
+  // The calls of the tier `batch`, from their request until a turn has recorded the reply, or is over.
+  //
+  //   token     that of the wait (turns/model-waits.ts)
+  //   due_at    when it is sent at the latest
+  //   batch_id  null: it is collected still
+  //   request   a GenerateContentRequest of the SDK; null once it has ended
+  //   result    its response, or its error
+  `create table batch_calls (
+    id uuid primary key,
+    token text not null,
+    task_id uuid not null,
+    turn integer not null,
+    agent_hash text not null,
+    model text not null,
+    queued_at timestamptz not null default now(),
+    due_at timestamptz not null,
+    batch_id uuid,
+    request json,
+    bytes integer not null,
+    ended_at timestamptz,
+    result json,
+    usage json
+  )`,
+  `create unique index batch_calls_by_token on batch_calls (token)`,
+  `create index batch_calls_by_task on batch_calls (task_id)`,
+  `create index batch_calls_by_batch on batch_calls (batch_id) where batch_id is not null`,
+  `create index batch_calls_to_send on batch_calls (agent_hash, queued_at) where batch_id is null`,
+  `create index batch_calls_ended on batch_calls (ended_at) where ended_at is not null`,
 ];
 
 const children = [

@@ -1,10 +1,11 @@
 /** Google's agents: their configuration, and Deep Research's plan, which the user confirms or changes. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { createMcpTools } from '#services/worker/agent/mcp/tools.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { serviceTierExtension } from '#shared/domain/service-tier.ts';
 import { Crash, MemoryTurn } from '../../../support/agents/memory-turn.ts';
-import { definitionWithoutTools, useOfflineModel } from '../use-offline-model.ts';
+import { definitionWithoutTools, getOutcomeMessage, useOfflineModel } from '../use-offline-model.ts';
 
 const offline = useOfflineModel();
 const withAgent = (model: JsonObject): JsonObject => ({
@@ -194,5 +195,47 @@ describe('the settings of a call', () => {
         result: [{ url: 'https://example.com/source', title: 'A source' }],
       },
     ]);
+  });
+
+  test('name the MCP servers that Google calls, whose steps reach the client', async () => {
+    const headers = { authorization: 'Bearer ${env:TOKEN}' };
+    const server = { url: 'https://mcp.example/mcp', headers, allow: ['find'], calledBy: 'google' };
+    const mcp = createMcpTools((name) => (name === 'TOKEN' ? 'secret' : undefined));
+    for (const model of [{ background: 'always' }, { name: 'deep-research-preview-04-2026' }]) {
+      offline.model.interactions.reset();
+      const turn = new MemoryTurn({
+        message: 'tea',
+        definition: withModel(model, { mcpServers: { shop: server } }),
+      });
+      assert.deepEqual(await offline.createAgent({ mcp }).run(turn), completed);
+      assert.deepEqual(list()[0]!.request.tools, [
+        {
+          type: 'mcp_server',
+          name: 'shop',
+          url: 'https://mcp.example/mcp',
+          headers: { authorization: 'Bearer secret' },
+          allowed_tools: [{ tools: ['find'] }],
+        },
+      ]);
+      const { toolSteps } = turn.artifacts[0]!.metadata as Record<string, JsonObject[]>;
+      assert.deepEqual(
+        toolSteps!.map(({ type, name, server_name: from }) => [type, name, from]),
+        [
+          ['mcp_server_tool_call', 'find', 'shop'],
+          ['mcp_server_tool_result', 'find', 'shop'],
+        ],
+      );
+    }
+  });
+
+  test('wait for the credentials of an MCP server that Google calls', async () => {
+    const server = { url: 'https://mcp.example', headers: { a: '${env:NONE}' }, calledBy: 'google' };
+    const turn = new MemoryTurn({
+      message: 'tea',
+      definition: withModel({}, { mcpServers: { shop: server } }),
+    });
+    const outcome = await offline.createAgent({ mcp: createMcpTools(() => undefined) }).run(turn);
+    assert.match(getOutcomeMessage(outcome), /"shop" needs credentials that this agent does not have: NONE/);
+    assert.deepEqual(list(), []);
   });
 });

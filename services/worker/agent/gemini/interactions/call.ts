@@ -187,7 +187,7 @@ export class InteractionCall {
     }: Pick<CallSettings, 'background' | 'webhook'> & { answer: AnswerArtifact | undefined },
     finish: (created: Created, heard: () => void) => Promise<T>,
   ): Promise<T | FailedCall> {
-    const { model, conversation, quota, partnerWaits, turn, definition, plans } = this.#parts;
+    const { model, conversation, quota, partnerWaits, turn, definition, plans, googleServers } = this.#parts;
     const occurrence = /\d+$/.exec(idempotencyKey)?.[0] ?? '';
     const labels = {
       longhaul_task: turn.taskId,
@@ -207,7 +207,7 @@ export class InteractionCall {
       usage: () => ({}),
       run: async () => {
         const send = async (): Promise<Created> => {
-          const settings = { ...call, labels, settings: definition.model, plans };
+          const settings = { ...call, labels, settings: definition.model, plans, googleServers };
           const params = toParams(this.#request, input, settings);
           const options = { signal, prompt: call.background, observe };
           if (answer !== undefined) return openNewInteraction(model.client, params, options);

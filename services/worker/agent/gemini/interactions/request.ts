@@ -31,13 +31,15 @@ export interface CallSettings {
   settings: ModelSettings;
   /** The agent proposes a plan instead of working. */
   plans: boolean;
+  /** MCP servers that Google calls. */
+  googleServers: readonly Interactions.Tool[];
 }
 
 /** Settings apply to one interaction, so they are sent with each (docs/interactions, "Best practices", 2026-06-22). */
 export function toParams(
   { model, config }: ModelRequest,
   input: CallInput,
-  { background, labels, webhook, settings, plans }: CallSettings,
+  { background, labels, webhook, settings, plans, googleServers }: CallSettings,
 ): InteractionParams {
   const common = {
     ...(input.contents.length > 0 && { input: toSteps(input.contents) }),
@@ -50,7 +52,7 @@ export function toParams(
     ...(input.previous !== undefined && { previous_interaction_id: input.previous }),
     ...(webhook !== undefined && { webhook_config: toWebhookConfig(webhook, labels) }),
   };
-  const tools = toTools(config, !isGoogleAgent(model));
+  const tools = [...toTools(config, !isGoogleAgent(model)), ...googleServers];
   const withTools = { ...common, ...(tools.length > 0 && { tools }) };
   if (isGoogleAgent(model)) return { ...withTools, agent: model, ...toAgentParams(settings, plans) };
   const generation = toGenerationConfig(config);

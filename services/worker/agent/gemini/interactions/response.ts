@@ -13,6 +13,7 @@ import type { ModelSettings } from '#shared/agent/model-settings.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
+import { isFatalCode } from '../model/failure.ts';
 import type { ModelResponse } from '../model/response.ts';
 import type { FailedCall, Stall } from '../model/stall.ts';
 import type { Interaction } from './client.ts';
@@ -62,14 +63,12 @@ const finishReasons: Record<string, string> = {
   incomplete: 'MAX_TOKENS',
 };
 
-/** Codes of google.rpc.Code that another call with the same input would meet again. */
-const fatalCodes = new Set([3, 5, 7, 9, 11, 12, 16]);
 const maxMessageChars = 500;
 
 function toFailure({ steps = [], errors = [] }: Interaction, stall: Stall): FailedCall['failed'] {
   const error = steps.flatMap((step) => (step.type === 'model_output' ? (step.error ?? []) : [])).at(-1);
   const detail = (error?.message ?? errors.at(-1)?.message ?? 'no reason given').slice(0, maxMessageChars);
-  if (error?.code !== undefined && fatalCodes.has(error.code)) {
+  if (error?.code !== undefined && isFatalCode(error.code)) {
     throw new FatalError(`The model refused the request: ${detail}`);
   }
   const now = databaseNow();

@@ -1,6 +1,6 @@
 /** Converts the token counts of a model call to its usage, priced by the table of the definition. */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import type { JsonObject } from '#shared/domain/message.ts';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { totalTokens, type ModelUsage } from '#shared/domain/usage.ts';
 
 /**
@@ -16,12 +16,23 @@ export function toModelUsage(
   if (price === undefined) return { model, tokens };
   const { input, cachedInput = input, output, tiers = {} } = price;
   const { tier } = counts;
-  const factor = tier === 'flex' || tier === 'priority' || tier === 'deferred' ? (tiers[tier] ?? 1) : 1;
+  const factor = getFactor(tier, tiers);
   const { prompt, cached, tool, thoughts } = tokens;
-  const millionths =
-    (prompt - cached + tool) * input + cached * cachedInput + (thoughts + tokens.output) * output;
-  return { model, tokens, cost: (factor * millionths) / 1_000_000 };
+  const uncached = (prompt - cached + tool) * input + (thoughts + tokens.output) * output;
+  // Google prices cached tokens of a batch as those of other calls (docs/batch-api, "Technical details").
+  const cachedFactor = tier === 'batch' ? 1 : factor;
+  return { model, tokens, cost: (factor * uncached + cachedFactor * cached * cachedInput) / 1_000_000 };
 }
+
+/** Google documents half the price for the batches of all models (docs/batch-api). */
+const defaultBatchFactor = 0.5;
+
+function getFactor(tier: Json | undefined, tiers: Tiers): number {
+  if (tier === 'batch') return tiers.batch ?? defaultBatchFactor;
+  return tier === 'flex' || tier === 'priority' || tier === 'deferred' ? (tiers[tier] ?? 1) : 1;
+}
+
+type Tiers = NonNullable<AgentDefinition['prices'][string]['tiers']>;
 
 /** @param counts token counts under the names of Gemini's `usageMetadata`; missing counts are 0 */
 export function toTokenCounts(counts: JsonObject): ModelUsage['tokens'] {

@@ -87,6 +87,13 @@ function classifyApiError(
   }
 }
 
+/** Codes of google.rpc.Code that another call with the same request would meet again. */
+const fatalCodes = new Set([3, 5, 7, 9, 11, 12, 16]);
+
+export function isFatalCode(code: number): boolean {
+  return fatalCodes.has(code);
+}
+
 export const quotaMessage = "The model's quota is used up for now.";
 const credentialsMessage =
   'The agent is not permitted to use its model. Its operator has to check the credentials.';

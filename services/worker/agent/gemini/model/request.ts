@@ -55,7 +55,7 @@ export function toGenerateConfig(
     ...(topP !== undefined && { topP }),
     ...(topK !== undefined && { topK }),
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
-    ...(serviceTier !== undefined && { serviceTier: serviceTier as ServiceTier }),
+    ...(serviceTier !== undefined && serviceTier !== 'batch' && { serviceTier: serviceTier as ServiceTier }),
     ...(thinkingBudget !== undefined && { thinkingConfig: { thinkingBudget } }),
     ...(thinkingLevel !== undefined && {
       thinkingConfig: { thinkingLevel: thinkingLevel.toUpperCase() as ThinkingLevel },
