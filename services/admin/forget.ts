@@ -4,13 +4,17 @@
  * crash came after the last deletion. Limits that were set for an owner stay: they are the operator's (`limits unset` removes them).
  */
 import { parseArgs } from 'node:util';
+import { destroyContentKeys, isInKeyStore, retireContentKey } from '#shared/db/contents/destroy.ts';
+import { createKeyStore } from '#shared/db/contents/open.ts';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
 import { deleteTracesOfOwner } from '#shared/db/owners/traces.ts';
 import { hasTasks, recountOwnerUsage } from '#shared/db/owners/usage.ts';
-import { deleteSchedulesOfOwner } from '#shared/db/schedules/store.ts';
+import { deleteSchedulesOfOwner, hasSchedules } from '#shared/db/schedules/store.ts';
 import { deleteTaskTree, deleteWakeupsOfOwner, findFamily, findTenants } from '#shared/db/tasks/forget.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { isUuid } from '#shared/domain/ids.ts';
+import { readContentsConfig } from '#shared/runtime/config/contents.ts';
+import { configOrExit } from '#shared/runtime/lifecycle.ts';
 import { CommandError, type AdminCommand, type CommandContext } from './command.ts';
 
 /** Small, because deleting a task removes rows from many tables. */
@@ -42,10 +46,17 @@ async function forgetTask({ db, print }: CommandContext, taskId: string): Promis
 }
 
 async function forgetOwner(
-  { db, print }: CommandContext,
+  { db, env, print }: CommandContext,
   owner: string,
   onlyTenant: string | undefined,
 ): Promise<Record<string, unknown>> {
+  const store = createKeyStore(configOrExit(() => readContentsConfig(env)));
+  if (store === undefined && (await isInKeyStore(db, owner))) {
+    throw new CommandError(
+      `the key of ${owner} is in a key store: set CONTENT_KEY_STORE as for the services`,
+    );
+  }
+  await retireContentKey(db, owner);
   const tenants = onlyTenant === undefined ? await findTenants(db, owner) : [onlyTenant];
   let [tasks, schedules] = [0, 0];
   await deleteWakeupsOfOwner(db, owner);
@@ -59,14 +70,19 @@ async function forgetOwner(
     await deleteLedgerOfOwner(db, { tenant, owner });
   }
   await recountOwnerUsage(db, owner);
-  if (!(await hasTasks(db, owner))) await deleteTracesOfOwner(db, owner);
+  const isAll = !(await hasTasks(db, owner));
+  if (isAll) await deleteTracesOfOwner(db, owner);
+  // Contents that were sent since have another key. Other tenants may have contents with the old one.
+  const isUnused = onlyTenant === undefined || (isAll && !(await hasSchedules(db, owner)));
+  const keys = isUnused ? await destroyContentKeys(db, store, owner) : 0;
   const isNothing = tasks + schedules === 0;
   print(
     isNothing
       ? `nothing to delete: there are no tasks or schedules of ${owner} (owners are stored as key:NAME or ISSUER|SUBJECT)`
       : `deleted ${tasks} tasks and ${schedules} schedules of ${owner}`,
   );
-  return { tasks, schedules };
+  if (keys > 0) print(`destroyed the key of the contents of ${owner}`);
+  return { tasks, schedules, ...(keys > 0 && { keys }) };
 }
 
 function parseArguments(args: readonly string[]): {

@@ -1,6 +1,7 @@
 /** Runs one of the commands in this folder on the configured database, or else on that of `npm start`. */
 import { hostname, userInfo } from 'node:os';
 import { openDatabase } from '#shared/db/client/pool.ts';
+import { openContents } from '#shared/db/contents/open.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { createAuditLog } from '#shared/runtime/audit.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
@@ -64,7 +65,7 @@ export async function runAdmin(
   }
   const secrets = await secretsOrExit(() => openSecretVariables(variables));
   const env = withLocalStack(secrets.env);
-  const { database, auditLog } = configOrExit(() => readAdminConfig(env));
+  const { database, auditLog, contents } = configOrExit(() => readAdminConfig(env));
   // The output of commands may be read by programs.
   const audit = createAuditLog('admin', auditLog === 'stdout' ? 'stderr' : auditLog, (error) => {
     printError(`audit entry not written: ${errorMessage(error)}`);
@@ -79,7 +80,10 @@ export async function runAdmin(
     queryTimeoutMs: 60_000,
     applicationName: 'longhaul-admin',
   });
+  const checkContents = openContents(db, contents);
   try {
+    // Others do not read contents.
+    if (name === 'export') await checkContents();
     const receipt = await command.run({ db, env, args, print });
     audit.write({ ...entry, result: 'ok', details: { arguments: args, ...receipt } });
     return 0;

@@ -8,6 +8,7 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { openContents } from '#shared/db/contents/open.ts';
 import { createFeed } from '#shared/db/events/feed.ts';
 import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
@@ -66,6 +67,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     applicationName: 'longhaul-api',
     log,
   });
+  const checkContents = openContents(db, config.contents);
   void checkCapacity(db, config.database, log);
   const definition = await loadDefinition(config);
   const storeDefinition = createDefinitionStore(db, definition);
@@ -177,6 +179,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     await storeDefinition();
     await checkReady();
     await checkKeys();
+    await checkContents();
   });
   /** Parts of both servers. */
   const serving = {

@@ -3,6 +3,7 @@ import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryptio
 import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
+import { openContents } from '#shared/db/contents/open.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
@@ -34,6 +35,7 @@ export async function startDispatcher(
     applicationName: 'longhaul-dispatcher',
     log,
   });
+  const checkContents = openContents(db, config.contents);
   void checkCapacity(db, config.database, log);
   observeGauges(backlogGauges, () => readBacklog(db));
   const publisher = createTurnPublisher(config.pubsub);
@@ -75,6 +77,7 @@ export async function startDispatcher(
   const ready = async (): Promise<void> => {
     await checkReady();
     await checkKeys();
+    await checkContents();
   };
   const server = createDispatcherServer({
     db,

@@ -11,6 +11,7 @@ import type { AgentSource } from '#shared/agent/load-definition.ts';
 import { recordCallWait } from '#shared/db/calls/record.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { openContents, untilReadable } from '#shared/db/contents/open.ts';
 import { findEvent } from '#shared/db/events/read.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
@@ -87,6 +88,7 @@ export async function startWorker(
     applicationName: 'longhaul-worker',
     log,
   });
+  const checkContents = openContents(db, config.contents);
   void checkCapacity(db, config.database, log);
   const spentToday = createSpendReader(db);
   const getOwnerLimits = createOwnerLimits(db, config.ownerLimits);
@@ -184,6 +186,7 @@ export async function startWorker(
   const ready = shareReadyCheck(async () => {
     await storeDefinition();
     await checkReady();
+    await checkContents();
   });
   registerHealth(app, ready, log);
   const address = await listen(app, config);
@@ -194,14 +197,22 @@ export async function startWorker(
     drain: () => process.kill(process.pid, 'SIGTERM'),
     log,
   });
+  const closing = new AbortController();
+  // With wrong keys of contents, it takes no turns: readiness says why.
+  const readable = untilReadable(checkContents, closing.signal);
   await sleep(probeMs);
-  const pulling = config.push === undefined ? startPulling({ db, intake, config, versions, log }) : undefined;
+  let pulling: ReturnType<typeof startPulling> | undefined;
+  void readable.then(() => {
+    if (config.push !== undefined || closing.signal.aborted) return;
+    pulling = startPulling({ db, intake, config, versions, log });
+  });
   agent.open?.();
 
   return {
     address,
     drain: async () => {
       drainRequests.close();
+      closing.abort();
       // Leases are released even if a subscription fails to close.
       await Promise.allSettled([intake.drain(drainMs * turnDrainShare), ...(pulling?.close() ?? [])]);
       await agent.close?.();

@@ -31,7 +31,7 @@ export interface Encryptor {
 }
 
 export class DecryptionError extends Error {
-  override readonly name = 'DecryptionError';
+  override readonly name: string = 'DecryptionError';
 }
 
 const algorithm = 'aes-256-gcm';
@@ -77,7 +77,8 @@ export function requireEncryptionKeys(text: string): EncryptionKeys {
   return keys;
 }
 
-export function createEncryptor(keys: EncryptionKeys): Encryptor {
+/** @param variable the variable that has the keys, for errors */
+export function createEncryptor(keys: EncryptionKeys, variable = 'ENCRYPTION_KEYS'): Encryptor {
   let [first] = keys;
   let byId = new Map(keys.map(({ id, key }) => [id, key]));
   return {
@@ -103,7 +104,7 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
       const key = byId.get(id);
       if (key === undefined) {
         throw new DecryptionError(
-          `the value was encrypted with the key "${id}", which ENCRYPTION_KEYS does not have`,
+          `the value was encrypted with the key "${id}", which ${variable} does not have`,
         );
       }
       const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes))

@@ -22,6 +22,14 @@ export class RetryableError extends Error {
 }
 
 /**
+ * The keys of stored contents cannot be reached now (crypto/content-cipher.ts). Everything that reads or stores contents is
+ * retried, as if the database did not answer.
+ */
+export class MasterKeyError extends Error {
+  override readonly name = 'MasterKeyError';
+}
+
+/**
  * A resource that the turn needs is temporarily unavailable (quota, overload). The task waits until `until`,
  * without holding a worker or counting as an attempt.
  */

@@ -12,6 +12,7 @@ import { bindServer, loopbackAddress } from '#services/local/emulator/grpc.ts';
 import { withServiceRole } from '#services/local/postgres/users.ts';
 import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import type { Cleanup } from './cleanup.ts';
+import { contentEnv } from './database/contents.ts';
 import { connectToTestDatabase } from './database/postgres.ts';
 import { freePort } from './ports.ts';
 import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from './raw-bindings.ts';
@@ -55,6 +56,7 @@ export async function startApiService(
     DISPATCHER_URL: 'http://127.0.0.1:9',
     ENCRYPTION_KEYS: `k:${Buffer.alloc(32).toString('base64')}`,
     WEBHOOK_ALLOW_HOSTS: '127.0.0.1',
+    ...contentEnv,
     ...env,
   });
   const service = await startApi(readApiConfig(secrets.env), secrets, createLogger('api', 'silent'));

@@ -16,6 +16,7 @@ import { withServiceRole } from '#services/local/postgres/users.ts';
 import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import type { Cleanup } from './cleanup.ts';
+import { contentEnv } from './database/contents.ts';
 import { createTestDatabase, openTestPool } from './database/postgres.ts';
 import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
@@ -109,6 +110,7 @@ export async function startStack(
     LEASE_SECONDS: '3',
     WAKEUP_GRACE_SECONDS: '1',
     RECONCILE_SECONDS: '0.2',
+    ...contentEnv,
     ...extra,
   };
   t.after(async () => {

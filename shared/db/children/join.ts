@@ -4,6 +4,7 @@ import type { Artifact, Message } from '../../domain/message.ts';
 import { isTerminal, taskStates, type TaskState } from '../../domain/task.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
+import { openJson, openList } from '../contents/codec.ts';
 import type { Lease } from '../turns/leases.ts';
 
 /**
@@ -79,7 +80,12 @@ export async function readChildren(
         select json_agg(a.artifact order by a.seq) from artifacts a where a.task_id = s.id
       ) end as artifacts
     from sized s join tasks t on t.id = s.id order by s.place`.execute(db);
-  return rows;
+  const open = async (row: ChildRow): Promise<ChildRow> => ({
+    ...row,
+    message: await openJson('message', row.taskId, row.message),
+    artifacts: await openList('artifact', row.taskId, row.artifacts),
+  });
+  return Promise.all(rows.map(open));
 }
 
 const endStates = taskStates.filter(isTerminal);

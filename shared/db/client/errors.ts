@@ -14,6 +14,9 @@
  * 25006 is a session of a server that has become read-only: a new connection may reach the new primary.
  */
 
+import { DecryptionError } from '../../crypto/encryption.ts';
+import { MasterKeyError } from '../../domain/errors.ts';
+
 /** Returns the SQLSTATE; undefined if the error does not come from the database. */
 function getSqlState(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code;
@@ -65,11 +68,15 @@ export function certainlyDidNotRun(error: unknown): boolean {
 
 /**
  * Returns whether the same statement may succeed later: the database is unavailable, read-only, out of a
- * resource, or busy with another transaction.
+ * resource, or busy with another transaction, or the keys of contents cannot be reached.
  */
 export function isPassing(error: unknown): boolean {
   const state = getSqlState(error);
-  return isConnectionError(error) || (state !== undefined && passing.test(state));
+  return (
+    isConnectionError(error) ||
+    (state !== undefined && passing.test(state)) ||
+    error instanceof MasterKeyError
+  );
 }
 
 /** Returns whether the database ran out of memory: often because of the size of what the statement reads or writes. */
@@ -89,6 +96,8 @@ export function isTimeout(error: unknown): boolean {
 
 /** Returns whether the refusal may concern a single row of a set: the other rows are worth their own try. */
 export function mayConcernOneRow(error: unknown): boolean {
+  // Contents of one owner that cannot be encrypted or decrypted.
+  if (error instanceof MasterKeyError || error instanceof DecryptionError) return true;
   const state = getSqlState(error);
   return state !== undefined && wasRefused(error) && (!passing.test(state) || contention.test(state));
 }

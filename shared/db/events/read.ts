@@ -2,6 +2,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import type { EventKind, TaskEvent } from '../../domain/events.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, openJson, openJsonText } from '../contents/codec.ts';
 
 /** Returns the events of a task after a number, in order. It does not check who owns the task. */
 export async function readEvents(db: Db, taskId: string, after: number, limit: number): Promise<TaskEvent[]> {
@@ -13,7 +14,17 @@ export async function readEvents(db: Db, taskId: string, after: number, limit: n
     .orderBy('seq')
     .limit(limit)
     .execute();
-  return rows.map((row) => ({ taskId: row.task_id, seq: row.seq, kind: row.kind, payload: row.payload }));
+  const events = rows.map((row) => ({
+    taskId: row.task_id,
+    seq: row.seq,
+    kind: row.kind,
+    payload: row.payload,
+  }));
+  return areContentsEncrypted() ? Promise.all(events.map(openEvent)) : events;
+}
+
+async function openEvent<E extends TaskEvent | UnreadEvent>(event: E): Promise<E> {
+  return { ...event, payload: await openJson('event', event.taskId, event.payload) };
 }
 
 /** Returns the number of the first event of a task after a number that has this content; undefined: there is none. */
@@ -23,17 +34,26 @@ export async function findEvent(
   after: number,
   { kind, payload }: { kind: EventKind; payload: string },
 ): Promise<number | undefined> {
-  const row = await db
+  const ofKind = db
     .selectFrom('events')
-    .select('seq')
+    .select(['seq', sql<string>`payload::text`.as('text')])
     .where('task_id', '=', taskId)
     .where('seq', '>', after)
     .where('kind', '=', kind)
-    .where(sql`payload::text`, '=', payload)
-    .orderBy('seq')
-    .limit(1)
-    .executeTakeFirst();
-  return row?.seq;
+    .orderBy('seq');
+  if (!areContentsEncrypted()) {
+    return (
+      await ofKind
+        .where(sql`payload::text`, '=', payload)
+        .limit(1)
+        .executeTakeFirst()
+    )?.seq;
+  }
+  // The same content is encrypted differently each time.
+  for (const { seq, text } of await ofKind.execute()) {
+    if ((await openJsonText('event', taskId, text)) === payload) return seq;
+  }
+  return undefined;
 }
 
 /**
@@ -106,5 +126,15 @@ export async function tailEvents(
   const events = rows.flatMap((row) =>
     row.task_id === null ? [] : [{ taskId: row.task_id, seq: row.seq, kind: row.kind, payload: row.payload }],
   );
-  return { events, next: rows[0] === undefined ? from : parseSnapshot(rows[0].snapshot) };
+  const next = rows[0] === undefined ? from : parseSnapshot(rows[0].snapshot);
+  return { events: areContentsEncrypted() ? await Promise.all(events.map(openOrLeave)) : events, next };
+}
+
+/** An event that cannot be decrypted is left to its reader, so that the readers of other owners do not wait for its key. */
+async function openOrLeave(event: TaskEvent | UnreadEvent): Promise<TaskEvent | UnreadEvent> {
+  try {
+    return await openEvent(event);
+  } catch {
+    return { ...event, payload: null };
+  }
 }

@@ -3,6 +3,8 @@ import { sql, type RawBuilder } from 'kysely';
 import { stateClass, type TaskState } from '../../domain/task.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { errorMessage } from '../../runtime/log.ts';
+import { openText } from '../contents/codec.ts';
 import { isFree } from '../turns/leases.ts';
 
 /**
@@ -49,7 +51,17 @@ export async function readWork(db: Db, kind: WorkKind, limit: number): Promise<W
     from (select * from (${sources[kind]}) source order by at limit ${limit}) found
     join tasks t on t.id = found.task_id
     order by found.at`.execute(db);
-  return rows.map(({ work }) => work);
+  return Promise.all(rows.map(({ work }) => openError(work)));
+}
+
+/** The list has all owners: one whose key cannot be reached must not hide the others. */
+async function openError(work: WorkView): Promise<WorkView> {
+  if (work.lastError === undefined) return work;
+  try {
+    return { ...work, lastError: await openText('error', work.taskId, work.lastError) };
+  } catch (error) {
+    return { ...work, lastError: `not readable: ${errorMessage(error)}` };
+  }
 }
 
 /**

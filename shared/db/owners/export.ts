@@ -2,6 +2,8 @@
 import { sql, type RawBuilder } from 'kysely';
 import type { JsonObject } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted } from '../contents/codec.ts';
+import { openTaskExport, openTemplate } from '../contents/export.ts';
 
 /** Returns the tasks of an owner in all tenants after a task, by id. */
 export async function listOwnerTasks(
@@ -37,7 +39,8 @@ export async function readTaskExport(db: Db, taskId: string): Promise<JsonObject
     select t.id, t.tenant, t.owner, t.context_id, t.state, t.status_at, t.status_message, t.created_at, t.metadata, t.usage,
       ${sql.join(columns)}
     from tasks t where t.id = ${taskId}`.execute(db);
-  return rows[0];
+  const [row] = rows;
+  return row === undefined || !areContentsEncrypted() ? row : openTaskExport(taskId, row);
 }
 
 /** The rows of an owner that belong to none of its tasks. */
@@ -50,5 +53,5 @@ export async function exportOwnerRows(db: Db, owner: string): Promise<JsonObject
     union all select json_build_object('type', 'limits', 'limits', o) from (
       select limits, updated_at from owner_limits where owner = ${owner}
     ) o`.execute(db);
-  return rows.map(({ line }) => line);
+  return Promise.all(rows.map(({ line }) => openTemplate(owner, line)));
 }

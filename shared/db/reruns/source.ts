@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { JsonObject, Message } from '../../domain/message.ts';
 import type { TaskState } from '../../domain/task.ts';
 import type { Db } from '../client/pool.ts';
+import { openJson } from '../contents/codec.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 
@@ -57,5 +58,10 @@ export async function readRerunSource(db: Db, taskId: string): Promise<RerunSour
     .orderBy('id')
     .limit(1)
     .executeTakeFirst();
-  return { ...row, webhook: webhook ?? null };
+  return {
+    ...row,
+    message: await openJson('message', taskId, row.message),
+    metadata: await openJson('metadata', taskId, row.metadata),
+    webhook: webhook ?? null,
+  };
 }

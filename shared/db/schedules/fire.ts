@@ -9,6 +9,7 @@ import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { databaseNow } from '../../runtime/clock.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
 import { rows as inputRows, timestamp, uuid } from '../client/rows.ts';
 import { runTransaction } from '../client/transaction.ts';
 import type { GetOwnerLimits } from '../owners/limits.ts';
@@ -19,7 +20,7 @@ import { cancelTask } from '../tasks/cancel.ts';
 import { recordFirings, type NewFiring } from './firings.ts';
 import { planSchedule, type Plan } from './plan.ts';
 import { createRoomCheck, toAmounts, type HasRoom } from './room.ts';
-import { withWebhooks, type Schedule } from './rows.ts';
+import { openTemplate, withWebhooks, type Schedule, type ScheduleRow } from './rows.ts';
 import { createScheduledTask, readCurrentAgent, type CopyWebhook, type CurrentAgent } from './task.ts';
 
 export interface FireOptions {
@@ -67,6 +68,7 @@ export async function readNextWakeup(
 }
 
 export async function fireSchedules(db: Db, options: FireOptions): Promise<Fired> {
+  if (areContentsEncrypted()) await loadKeys(db, options);
   return runTransaction(db, async (trx) => {
     const claimed = await claimSchedules(trx, options);
     const agent = claimed.length === 0 ? undefined : await readCurrentAgent(trx);
@@ -79,6 +81,7 @@ export async function fireSchedules(db: Db, options: FireOptions): Promise<Fired
     const failed: Fired['failed'] = [];
     for (const schedule of claimed) {
       try {
+        if (schedule.unreadable !== undefined) throw schedule.unreadable;
         decisions.push(decide(schedule, { now, agent, hasRoom, copyWebhook: options.copyWebhook }));
       } catch (error) {
         // A webhook whose key is lost, for example. The others must not wait for it.
@@ -154,32 +157,53 @@ function toFirings({ schedule: { key }, plan, task, reason }: Decision): NewFiri
 interface Claimed extends Schedule {
   nextAt: Date;
   running: boolean;
+  /** Why its template cannot be decrypted. */
+  unreadable: Error | undefined;
+}
+
+function selectDue(db: Db | Transaction<Database>, { limit, copyWebhook }: FireOptions) {
+  return db
+    .selectFrom('schedules as s')
+    .selectAll('s')
+    .where('wakeup_at', '<=', sql<Date>`now()`)
+    .where(mayFire(copyWebhook))
+    .orderBy('wakeup_at')
+    .limit(limit);
+}
+
+/** Loads the keys of schedules that are due: a transaction must not wait for them (invariant 8). */
+async function loadKeys(db: Db, options: FireOptions): Promise<void> {
+  const rows = await selectDue(db, options).execute();
+  const load = async (row: ScheduleRow): Promise<void> => {
+    await openTemplate(row);
+    await createSealer([{ taskId: row.key, owner: row.owner }]);
+  };
+  // One that fails is reported by the transaction.
+  await Promise.allSettled(rows.map(load));
 }
 
 /** Locks schedules that are due; other processes skip them. */
-async function claimSchedules(
-  trx: Transaction<Database>,
-  { limit, copyWebhook }: FireOptions,
-): Promise<Claimed[]> {
-  const rows = await trx
-    .selectFrom('schedules as s')
-    .selectAll('s')
+async function claimSchedules(trx: Transaction<Database>, options: FireOptions): Promise<Claimed[]> {
+  const rows = await selectDue(trx, options)
     .select(
       sql<boolean>`exists (
         select from gates g where g.task_id = s.last_task_id and g.state_class < ${stateClass.terminal}
       )`.as('running'),
     )
-    .where('wakeup_at', '<=', sql<Date>`now()`)
-    .where(mayFire(copyWebhook))
-    .orderBy('wakeup_at')
-    .limit(limit)
     .forUpdate('s')
     .skipLocked()
     .execute();
   const running = new Map(rows.map((row) => [row.key, row.running]));
-  const schedules = await withWebhooks(trx, rows);
+  const unreadable = new Map<string, Error>();
+  const schedules = await withWebhooks(trx, rows, (row) =>
+    openTemplate(row).catch((error: Error) => {
+      unreadable.set(row.key, error);
+      return row.template;
+    }),
+  );
   return schedules.map((schedule) => ({
     ...schedule,
+    unreadable: unreadable.get(schedule.key),
     nextAt: schedule.nextAt ?? schedule.updatedAt,
     running: running.get(schedule.key) ?? false,
   }));

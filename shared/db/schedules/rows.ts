@@ -2,6 +2,7 @@
 import type { ExpressionBuilder, Selectable, Transaction } from 'kysely';
 import type { OverlapPolicy, Rhythm, ScheduleTemplate } from '../../domain/schedule.ts';
 import type { Db } from '../client/pool.ts';
+import { openJson } from '../contents/codec.ts';
 import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 
@@ -26,18 +27,29 @@ export interface Schedule {
   updatedAt: Date;
 }
 
-type ScheduleRow = Selectable<Database['schedules']>;
+export type ScheduleRow = Selectable<Database['schedules']>;
 
-/** Reads schedules together with their webhooks. */
+/** Returns what the tasks of a schedule are made of. Without its key, it cannot be read. */
+export function openTemplate(row: ScheduleRow): Promise<ScheduleTemplate> {
+  return openJson('template', toTemplatePlace(row).taskId, row.template);
+}
+
+/**
+ * Reads schedules together with their webhooks.
+ *
+ * @param open returns the template of a row
+ */
 export async function withWebhooks(
   db: Db | Transaction<Database>,
   rows: readonly ScheduleRow[],
+  open: (row: ScheduleRow) => Promise<ScheduleTemplate> = openTemplate,
 ): Promise<Schedule[]> {
   if (rows.length === 0) return [];
   const keys = rows.map(({ key }) => key);
   const configs = await db.selectFrom('webhook_configs').selectAll().where('task_id', 'in', keys).execute();
   const webhooks = new Map(configs.map((config) => [config.task_id, toWebhookRow(config)]));
-  return rows.map((row) => ({
+  const templates = await Promise.all(rows.map((row) => open(row)));
+  return rows.map((row, index) => ({
     key: row.key,
     tenant: row.tenant,
     owner: row.owner,
@@ -46,7 +58,7 @@ export async function withWebhooks(
     overlap: row.overlap,
     catchUpSeconds: row.catch_up_seconds,
     paused: row.paused,
-    template: row.template,
+    template: templates[index] ?? row.template,
     nextAt: row.next_at,
     lastTaskId: row.last_task_id,
     webhook: webhooks.get(row.key) ?? null,
@@ -79,6 +91,14 @@ function toWebhookRow(config: Selectable<Database['webhook_configs']>): WebhookR
 export function hasSecrets(webhook: WebhookRow | null): boolean {
   if (webhook === null) return false;
   return webhook.token !== null || webhook.authCredentials !== null || webhook.signingSecret !== null;
+}
+
+/** The row that an encrypted template is bound to: the key is not known before it is stored. */
+export function toTemplatePlace({ tenant, owner, id }: Pick<Schedule, 'tenant' | 'owner' | 'id'>): {
+  taskId: string;
+  owner: string;
+} {
+  return { taskId: JSON.stringify(['schedule', tenant, id]), owner };
 }
 
 /** The schedules of a caller (invariant 9). */

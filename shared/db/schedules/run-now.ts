@@ -6,7 +6,7 @@ import { runTransaction } from '../client/transaction.ts';
 import { acceptTasks } from '../tasks/accept.ts';
 import type { Caller } from '../tasks/visibility.ts';
 import { recordFirings } from './firings.ts';
-import { lockSchedule } from './store.ts';
+import { loadKeys, lockSchedule } from './store.ts';
 import { createScheduledTask, type CopyWebhook, type CurrentAgent } from './task.ts';
 
 /** @returns undefined if the caller has no such schedule */
@@ -17,6 +17,7 @@ export async function runScheduleNow(
   parts: { agent: CurrentAgent; copyWebhook: CopyWebhook; wakeupGraceSeconds: number },
 ): Promise<{ taskId: string; wakeups: Wakeup[] } | undefined> {
   const { agent, copyWebhook, wakeupGraceSeconds } = parts;
+  await loadKeys(db, caller, id);
   return runTransaction(db, async (trx) => {
     const schedule = await lockSchedule(trx, caller, id);
     if (schedule === undefined) return undefined;

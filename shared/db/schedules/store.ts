@@ -11,8 +11,9 @@ import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 import type { Caller } from '../tasks/visibility.ts';
+import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
 import { storeConfig } from '../webhooks/configs.ts';
-import { hasSecrets, ofCaller, withWebhooks, type Schedule } from './rows.ts';
+import { hasSecrets, ofCaller, toTemplatePlace, withWebhooks, type Schedule } from './rows.ts';
 import { getNextDue } from './times.ts';
 
 export interface ScheduleSettings {
@@ -43,6 +44,10 @@ export async function putSchedule(
   settings: ScheduleSettings,
   max: number,
 ): Promise<PutSchedule> {
+  const place = toTemplatePlace({ ...caller, id: settings.id });
+  const sealer = await createSealer([place]);
+  const template = sealer.json('template', place.taskId, JSON.stringify(settings.template));
+  await loadKeys(db, caller, settings.id);
   return runTransaction(db, async (trx) => {
     const existing = await lockSchedule(trx, caller, settings.id);
     if (existing === undefined && max > 0) {
@@ -61,7 +66,7 @@ export async function putSchedule(
       overlap: settings.overlap,
       catch_up_seconds: settings.catchUpSeconds,
       paused: settings.paused,
-      template: JSON.stringify(settings.template),
+      template,
       has_secrets: hasSecrets(webhook),
       next_at: nextAt,
       wakeup_at: nextAt,
@@ -88,14 +93,13 @@ export async function putSchedule(
 }
 
 export async function getSchedule(db: Db, caller: Caller, id: string): Promise<Schedule | undefined> {
-  const rows = await db
-    .selectFrom('schedules')
-    .selectAll()
-    .where(ofCaller(caller))
-    .where('id', '=', id)
-    .execute();
+  const rows = await selectSchedule(db, caller, id).execute();
   const [schedule] = await withWebhooks(db, rows);
   return schedule;
+}
+
+function selectSchedule(db: Db | Transaction<Database>, caller: Caller, id: string) {
+  return db.selectFrom('schedules').selectAll().where(ofCaller(caller)).where('id', '=', id);
 }
 
 /** Returns a page of the caller's schedules, ordered by id. @param page `after` is the last id of the page before */
@@ -123,6 +127,7 @@ export async function setPaused(
   id: string,
   paused: boolean,
 ): Promise<Schedule | undefined> {
+  await loadKeys(db, caller, id);
   return runTransaction(db, async (trx) => {
     const schedule = await lockSchedule(trx, caller, id);
     if (schedule === undefined || schedule.paused === paused) return schedule;
@@ -139,9 +144,9 @@ export async function setPaused(
 /** Deletes a schedule with its history; its tasks stay. Returns false if the caller has no such schedule. */
 export async function deleteSchedule(db: Db, caller: Caller, id: string): Promise<boolean> {
   return runTransaction(db, async (trx) => {
-    const schedule = await lockSchedule(trx, caller, id);
-    if (schedule === undefined) return false;
-    await deleteKeys(trx, [schedule.key]);
+    const row = await selectSchedule(trx, caller, id).forUpdate().executeTakeFirst();
+    if (row === undefined) return false;
+    await deleteKeys(trx, [row.key]);
     return true;
   });
 }
@@ -160,6 +165,17 @@ export async function deleteSchedulesOfOwner(db: Db, caller: Caller): Promise<nu
     if (keys.length > 0) await deleteKeys(trx, keys);
     return keys.length;
   });
+}
+
+/** Returns whether an owner has a schedule in any tenant. */
+export async function hasSchedules(db: Db, owner: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('schedules')
+    .select('key')
+    .where('owner', '=', owner)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** Counts the schedules of each owner that has any. */
@@ -189,19 +205,21 @@ async function deleteKeys(trx: Transaction<Database>, keys: readonly string[]): 
   await trx.deleteFrom('schedules').where('key', 'in', keys).execute();
 }
 
+/** Loads the keys of a schedule and its owner, if contents are encrypted: a transaction must not wait for it (invariant 8). */
+export async function loadKeys(db: Db, caller: Caller, id: string): Promise<void> {
+  if (!areContentsEncrypted()) return;
+  const schedule = await getSchedule(db, caller, id);
+  // For a task that the transaction stores.
+  if (schedule !== undefined) await createSealer([{ taskId: schedule.key, owner: caller.owner }]);
+}
+
 /** Reads a schedule and locks its row. */
 export async function lockSchedule(
   trx: Transaction<Database>,
   caller: Caller,
   id: string,
 ): Promise<Schedule | undefined> {
-  const rows = await trx
-    .selectFrom('schedules')
-    .selectAll()
-    .where(ofCaller(caller))
-    .where('id', '=', id)
-    .forUpdate()
-    .execute();
+  const rows = await selectSchedule(trx, caller, id).forUpdate().execute();
   const [schedule] = await withWebhooks(trx, rows);
   return schedule;
 }

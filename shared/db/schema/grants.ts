@@ -68,6 +68,7 @@ export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<Dat
   webhook_usage: { api: read, dispatcher: all },
   webhook_requests: { api: write, dispatcher: { ...read, delete: true } },
   encryption_checks: { api: all, dispatcher: all },
+  content_keys: { api: append, worker: append, dispatcher: append },
   owner_limits: { api: read, worker: read, dispatcher: read },
   owner_usage: { api: write, worker: write, dispatcher: write },
   schedules: { api: all, worker: { ...read, update: true }, dispatcher: { ...read, update: true } },

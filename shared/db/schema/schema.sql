@@ -79,6 +79,16 @@ create table child_groups (
 CREATE INDEX child_groups_by_parent ON public.child_groups USING btree (parent_id);
 CREATE INDEX child_groups_to_signal ON public.child_groups USING btree (signal_at) WHERE (signal_at IS NOT NULL);
 
+create table content_keys (
+  id uuid not null,
+  owner text not null,
+  wrapped text,
+  created_at timestamp with time zone not null default now(),
+  retired_at timestamp with time zone,
+  PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX content_keys_in_use ON public.content_keys USING btree (owner) WHERE (retired_at IS NULL);
+
 create table deliveries (
   task_id uuid not null,
   config_id text not null,

@@ -274,6 +274,13 @@ export interface Database {
   };
   webhook_usage: { owner: string; hour: Time; bytes: string };
   webhook_requests: { owner: string; at: Time };
+  content_keys: {
+    id: string;
+    owner: string;
+    wrapped: string | null;
+    created_at: TimeOrNow;
+    retired_at: NullableTime;
+  };
   encryption_checks: {
     key_id: string;
     value: string;

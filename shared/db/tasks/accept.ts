@@ -6,6 +6,7 @@ import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
+import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
 import type { Db } from '../client/pool.ts';
 import {
   bigint,
@@ -109,8 +110,9 @@ function getSize({ message, metadata }: NewTask): number {
 export async function acceptTasks(
   db: Db,
   options: AcceptOptions,
-  tasks: readonly NewTask[],
+  unsealed: readonly NewTask[],
 ): Promise<(Wakeup[] | undefined)[]> {
+  const tasks = areContentsEncrypted() ? await sealTasks(unsealed) : unsealed;
   const webhooks = tasks.flatMap(({ taskId, webhook }) => (webhook === null ? [] : [{ ...webhook, taskId }]));
   const hasWebhooks = webhooks.length > 0;
   const taskIdsWithWebhook = webhooks.map(({ taskId }) => taskId);
@@ -141,6 +143,16 @@ export async function acceptTasks(
     const wakeups = toWakeups(row, task.taskId, 1, task.traceparent);
     return task.startAt === null ? wakeups : delayTurns(wakeups, new Date(task.startAt));
   });
+}
+
+/** Encrypts the contents of tasks. The first event has none. */
+export async function sealTasks(tasks: readonly NewTask[]): Promise<readonly NewTask[]> {
+  const sealer = await createSealer(tasks);
+  return tasks.map((task) => ({
+    ...task,
+    message: sealer.json('message', task.taskId, task.message),
+    metadata: sealer.json('metadata', task.taskId, task.metadata),
+  }));
 }
 
 const selectWakeups = sql`

@@ -10,6 +10,7 @@ import {
 import type { Artifact, JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
+import { openJson, openList } from '../contents/codec.ts';
 import { childColumns, toMetadata } from './content.ts';
 
 /** A task without its history. */
@@ -34,12 +35,13 @@ export interface StoredEvent {
 const ageInSeconds = sql<number>`extract(epoch from now() - created_at)::float8`;
 
 export async function readEvent(db: Db, taskId: string, seq: number): Promise<StoredEvent | undefined> {
-  return db
+  const row = await db
     .selectFrom('events')
     .select(['kind', 'payload', 'traceparent', ageInSeconds.as('age')])
     .where('task_id', '=', taskId)
     .where('seq', '=', seq)
     .executeTakeFirst();
+  return row && { ...row, payload: await openJson('event', taskId, row.payload) };
 }
 
 /** Returns the updates of one artifact from one event to another, both included, in order. */
@@ -59,7 +61,12 @@ export async function readChunks(
     .where('seq', '<=', to)
     .orderBy('seq')
     .execute();
-  return rows.flatMap(({ payload }) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
+  const payloads = await openList(
+    'event',
+    taskId,
+    rows.map(({ payload }) => payload),
+  );
+  return payloads.flatMap((payload) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
 }
 
 /** Returns a task's current state in the form of a status update. */
@@ -88,7 +95,8 @@ export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promi
     .orderBy('seq', 'desc')
     .limit(1)
     .executeTakeFirst();
-  return row !== undefined && 'statusUpdate' in row.payload ? row.payload.statusUpdate.status : undefined;
+  const payload = await openJson('event', taskId, row?.payload);
+  return payload !== undefined && 'statusUpdate' in payload ? payload.statusUpdate.status : undefined;
 }
 
 /**
@@ -140,15 +148,17 @@ export async function readTaskAsOf(
     ) latest cross join size
     where t.id = ${taskId}`.execute(db);
   const [row] = rows;
-  if (row === undefined || !('statusUpdate' in row.payload)) return undefined;
-  const updates = (row.chunks ?? []).flatMap((payload) =>
-    'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
-  );
+  const latest = await openJson('event', taskId, row?.payload);
+  if (row === undefined || latest === undefined || !('statusUpdate' in latest)) return undefined;
+  const chunks = await openList('event', taskId, row.chunks ?? []);
+  const updates = chunks.flatMap((payload) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
+  const artifacts = await openList('artifact', taskId, row.artifacts ?? []);
+  const metadata = await openJson('metadata', taskId, row.metadata);
   return {
     id: taskId,
     contextId: row.context_id,
-    status: row.payload.statusUpdate.status,
-    artifacts: row.fits ? foldArtifacts(updates, row.artifacts ?? []) : undefined,
-    ...toMetadata(row),
+    status: latest.statusUpdate.status,
+    artifacts: row.fits ? foldArtifacts(updates, artifacts) : undefined,
+    ...toMetadata({ ...row, metadata }),
   };
 }

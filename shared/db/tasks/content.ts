@@ -11,6 +11,7 @@ import { maxTaskBytes, measure } from '../../domain/sizes.ts';
 import type { TaskState } from '../../domain/task.ts';
 import { usageMetadata, type Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
+import { openJson, openList } from '../contents/codec.ts';
 
 /** A task in the JSON form of A2A 1.0 (section 4.1.1). */
 export interface A2aTask {
@@ -117,6 +118,19 @@ export const taskContent: RawBuilder<unknown> = sql.join(
   sql``,
 );
 
+/** Decrypts the contents of a row. */
+export async function openTaskRow<R extends TaskRow>(row: R): Promise<R> {
+  const { id } = row;
+  return {
+    ...row,
+    status_message: await openJson('message', id, row.status_message),
+    metadata: await openJson('metadata', id, row.metadata),
+    history: await openList('message', id, row.history),
+    artifacts: await openList('artifact', id, row.artifacts),
+    open_chunks: await openList('event', id, row.open_chunks),
+  };
+}
+
 /** @param options.historyLength maximum number of messages of the history; undefined: as many as fit */
 export function toSnapshot(
   row: TaskRow,
@@ -219,8 +233,8 @@ export async function readArtifactParts(
     db,
   );
   const [row] = rows;
-  const chunks = (row?.chunks ?? []).flatMap((payload) =>
-    'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
-  );
-  return foldArtifacts(chunks, row?.artifact ? [row.artifact] : [])[0]?.parts;
+  const payloads = await openList('event', taskId, row?.chunks ?? []);
+  const artifact = await openJson('artifact', taskId, row?.artifact);
+  const chunks = payloads.flatMap((payload) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
+  return foldArtifacts(chunks, artifact ? [artifact] : [])[0]?.parts;
 }

@@ -2,6 +2,8 @@
 import { sql } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealerOfTasks, openText } from '../contents/codec.ts';
+import { openSealedFile, openStoredFile, sealFile } from '../contents/files.ts';
 import type { Lease } from '../turns/leases.ts';
 import { ownedBy, type Caller } from './visibility.ts';
 
@@ -22,6 +24,11 @@ export async function storeFile(
   { taskId, fence }: Lease,
   { hash, mediaType, filename, content }: StoredFile & { hash: string },
 ): Promise<number> {
+  const sealer = await createSealerOfTasks([taskId]);
+  const key = sealer.getKey(taskId);
+  if (areContentsEncrypted() && key === undefined) throw new LeaseLostError(`task ${taskId} was removed`);
+  const stored = key === undefined ? content : sealFile(key, taskId, content);
+  const name = sealer.text('filename', taskId, filename);
   const { rows } = await sql<{ bytes: number }>`
     with gate as (
       update gates g set bytes = g.bytes + case
@@ -32,9 +39,9 @@ export async function storeFile(
     ),
     file as (
       insert into files (task_id, hash, media_type, filename, content)
-      select task_id, ${hash}, ${mediaType}, ${filename}, ${content} from gate
+      select task_id, ${hash}, ${mediaType}, ${name}, ${stored} from gate
       on conflict (task_id, hash) do nothing
-      returning octet_length(content) as bytes
+      returning ${content.length}::int as bytes
     )
     select coalesce(file.bytes, 0) as bytes from gate left join file on true`.execute(db);
   if (rows[0] === undefined) throw new LeaseLostError(`lost the lease on task ${taskId}`);
@@ -66,9 +73,24 @@ export async function openFile(
       .executeTakeFirst();
   const first = await readPiece(0);
   if (first === undefined) return undefined;
+  const { taskId } = location;
+  const filename = await openText('filename', taskId, first.filename);
+  if (areContentsEncrypted()) {
+    const read = async (from: number, length: number): Promise<Buffer> => {
+      const row = await selectFile(db, caller, location)
+        .select(sql<Buffer>`substring(content from ${from + 1}::int for ${length}::int)`.as('piece'))
+        .executeTakeFirst();
+      if (row === undefined) throw new Error(`file ${location.hash} was removed while it was read`);
+      return row.piece;
+    };
+    const sealed = await openSealedFile(taskId, { size: first.size, read });
+    if (sealed !== undefined) {
+      return { mediaType: first.media_type, filename, size: sealed.size, content: sealed.pieces };
+    }
+  }
   return {
     mediaType: first.media_type,
-    filename: first.filename,
+    filename,
     size: first.size,
     content: async function* () {
       yield first.piece;
@@ -90,7 +112,13 @@ export async function readFile(
   const row = await selectFile(db, caller, location)
     .select(['media_type', 'filename', 'content'])
     .executeTakeFirst();
-  return row && { mediaType: row.media_type, filename: row.filename, content: row.content };
+  if (row === undefined) return undefined;
+  const { taskId } = location;
+  return {
+    mediaType: row.media_type,
+    filename: await openText('filename', taskId, row.filename),
+    content: await openStoredFile(taskId, row.content),
+  };
 }
 
 function selectFile(db: Db, caller: Caller, { taskId, hash }: { taskId: string; hash: string }) {

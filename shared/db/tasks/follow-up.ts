@@ -5,6 +5,7 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { nextStatusAt, seconds } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
 import { toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import { countFollowUpBytes } from '../owners/bytes.ts';
 import { hasEnded, insertStateEvent, notifyOfStateEvent } from './state-event.ts';
@@ -46,7 +47,8 @@ interface Row extends WakeupColumns {
  * Stores a message as the next turn of a task. A working task runs it after the current turn; an interrupted
  * task becomes working at once.
  */
-export async function acceptFollowUp(db: Db, options: Options, followUp: FollowUp): Promise<FollowUpResult> {
+export async function acceptFollowUp(db: Db, options: Options, unsealed: FollowUp): Promise<FollowUpResult> {
+  const followUp = areContentsEncrypted() ? await seal(unsealed) : unsealed;
   const { taskId, traceparent } = followUp;
   return retryWhileLocked(async (): Promise<FollowUpResult | typeof locked> => {
     const row = await accept(db, options, followUp);
@@ -56,6 +58,11 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
     // Otherwise a webhook config changed at the same time (`seen`).
     return (await hasEnded(db, taskId)) ? { kind: 'terminal' } : locked;
   });
+}
+
+async function seal(followUp: FollowUp): Promise<FollowUp> {
+  const sealer = await createSealer([followUp]);
+  return { ...followUp, message: sealer.json('message', followUp.taskId, followUp.message) };
 }
 
 async function accept(db: Db, options: Options, followUp: FollowUp): Promise<Row> {

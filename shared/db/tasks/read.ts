@@ -6,8 +6,16 @@ import type { StateClass } from '../../domain/task.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted } from '../contents/codec.ts';
 import { boolean, int, rows, text, uuid } from '../client/rows.ts';
-import { taskColumns, taskContent, toSnapshot, type TaskRow, type TaskSnapshot } from './content.ts';
+import {
+  openTaskRow,
+  taskColumns,
+  taskContent,
+  toSnapshot,
+  type TaskRow,
+  type TaskSnapshot,
+} from './content.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
 export type { A2aTask, TaskSnapshot } from './content.ts';
@@ -69,7 +77,8 @@ export async function readTaskSnapshots(
     ${taskContent}
     where t.shown or not t.direct or input.include_hidden`.execute(db);
   const snapshots: (TaskSnapshot | undefined)[] = reads.map(() => undefined);
-  for (const row of result.rows) snapshots[row.index] = toSnapshot(row, reads[row.index]?.options ?? {});
+  const opened = areContentsEncrypted() ? await Promise.all(result.rows.map(openTaskRow)) : result.rows;
+  for (const row of opened) snapshots[row.index] = toSnapshot(row, reads[row.index]?.options ?? {});
   return snapshots;
 }
 

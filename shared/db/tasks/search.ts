@@ -8,6 +8,7 @@ import { taskStates, type TaskState } from '../../domain/task.ts';
 import type { TaskSummary } from '../../domain/views.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { openText } from '../contents/codec.ts';
 import type { Database } from '../schema/schema.ts';
 import { selectNewest, type ListCursor } from './list.ts';
 import { visibleTo, type Caller } from './visibility.ts';
@@ -85,7 +86,11 @@ export async function searchTasks(
     ) read on true
     order by found.status_at desc, found.id desc`.execute(db);
   const found = rows.flatMap(({ found_at: at, task }) => (at === null ? [] : [{ at, task }]));
-  const tasks = found.slice(0, size).map(({ task }) => task);
+  const open = async (task: TaskSummary): Promise<TaskSummary> =>
+    task.lastError === undefined
+      ? task
+      : { ...task, lastError: await openText('error', task.taskId, task.lastError) };
+  const tasks = await Promise.all(found.slice(0, size).map(({ task }) => open(task)));
   const [row] = rows;
   const lastFound = found[size - 1];
   if (found.length > size && lastFound !== undefined) {

@@ -10,7 +10,9 @@ import type {
 } from '../../domain/views.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, openText } from '../contents/codec.ts';
 import { stateOfPayload } from '../events/read.ts';
+import { maxErrorChars } from '../turns/attempts.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
 /** The most entries of each list: the newest ones are read. */
@@ -42,7 +44,24 @@ export async function readTimeline(db: Db, caller: Caller, taskId: string): Prom
       ${list('deliveries', deliveryFields, deliveries)}
     from tasks t join gates g on g.task_id = t.id
     where t.id = ${taskId} and ${visibleTo(caller)}`.execute(db);
-  return rows[0] && toTimeline(rows[0]);
+  const [row] = rows;
+  return row && toTimeline(areContentsEncrypted() ? await openErrors(taskId, row) : row);
+}
+
+async function openErrors(taskId: string, row: Row): Promise<Row> {
+  const { head, attempts } = row;
+  const open = async <T extends { error?: string }>(attempt: T): Promise<T> =>
+    attempt.error === undefined
+      ? attempt
+      : { ...attempt, error: (await openText('error', taskId, attempt.error)).slice(0, maxErrorChars) };
+  return {
+    ...row,
+    head:
+      head.lastError === undefined
+        ? head
+        : { ...head, lastError: await openText('error', taskId, head.lastError) },
+    attempts: attempts && (await Promise.all(attempts.map(open))),
+  };
 }
 
 /** One more entry than the most, newest first, as a JSON array named like the list. */

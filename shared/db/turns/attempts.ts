@@ -15,7 +15,7 @@ import { int, rows, uuid } from '../client/rows.ts';
 import { isRunnable, type Lease } from './leases.ts';
 
 /** Maximum length of a stored error. The last error of a task is stored in full. */
-const maxErrorChars = 1_000;
+export const maxErrorChars = 1_000;
 
 /** The fields of TurnEnd and TurnRelease (write.ts) that distinguish outcomes. */
 type Finish =
@@ -42,7 +42,9 @@ export function getAttemptOutcome(finish: Finish): AttemptOutcome {
 export const insertEndedAttempts: RawBuilder<unknown> = sql`
     attempt as (
       insert into turn_attempts (task_id, fence, turn, worker, started_at, ended_at, outcome, error)
-      select task_id, fence, own_turn, worker, claimed_at, now(), outcome, left(error, ${sql.lit(maxErrorChars)})
+      select task_id, fence, own_turn, worker, claimed_at, now(), outcome,
+        -- An encrypted error cannot be cut here: its readers do.
+        case when starts_with(error, 'enc:') then error else left(error, ${sql.lit(maxErrorChars)}) end
       from gate where outcome is not null and worker is not null and claimed_at is not null
     )`;
 

@@ -4,6 +4,8 @@ import type { Json } from '../../domain/message.ts';
 import type { CallbackResult, Wait } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealerOfTasks, openJson } from '../contents/codec.ts';
+import { openWait } from '../contents/writes.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable, type Lease } from './leases.ts';
 import { isReleased, signalTurn } from './signal.ts';
@@ -17,6 +19,7 @@ import { isReleased, signalTurn } from './signal.ts';
 export type CallbackState = 'open' | 'answered' | 'timed_out' | 'ended';
 
 export interface Callback {
+  taskId: string;
   state: CallbackState;
   owner: string;
   wait: Wait;
@@ -27,16 +30,19 @@ export interface Callback {
 /** Returns the callback of a token; undefined if there is none. */
 export async function readCallback(db: Db, token: string): Promise<Callback | undefined> {
   const { rows } = await sql<Callback & { state: Exclude<CallbackState, 'answered'> }>`
-    select t.owner, s.wait, s.output, case
+    select s.task_id as "taskId", t.owner, s.wait, s.output, case
       when s.due_at <= now() then 'timed_out'
       when g.turn <> s.turn or not ${isRunnable} then 'ended'
       else 'open' end as state
     from steps s join gates g on g.task_id = s.task_id join tasks t on t.id = s.task_id
     where s.token = ${token} and s.wait ->> 'kind' = 'callback'`.execute(db);
-  const [callback] = rows;
-  if (callback === undefined || callback.output === null) return callback;
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const callback = areContentsEncrypted() ? { ...row, wait: await openWait(row.taskId, row.wait) } : row;
+  if (callback.output === null) return callback;
   // Not read by the database, which cannot parse the \u0000 that an answer may contain.
-  return { ...callback, state: (callback.output as CallbackResult).status };
+  const output = await openJson('output', callback.taskId, callback.output);
+  return { ...callback, output, state: (output as CallbackResult).status };
 }
 
 /**
@@ -52,6 +58,7 @@ export async function answerCallback(
   options: { wakeupGraceSeconds: number },
   answer: { token: string; result: string },
 ): Promise<Wakeup[] | undefined> {
+  const output = await sealAnswer(db, answer);
   const { rows } = await sql<{ stored: boolean } & (TurnWakeupRow | { id: null })>`
     with target as (
       select task_id, turn, name, occurrence from steps
@@ -63,7 +70,7 @@ export async function answerCallback(
       returning g.task_id, g.turn, ${isReleased}, clock_timestamp() as at
     ),
     gate as (
-      update steps s set output = ${answer.result}::json, finished_at = locked.at
+      update steps s set output = ${output}::json, finished_at = locked.at
       from locked join target on target.task_id = locked.task_id
       where s.task_id = target.task_id and s.turn = target.turn and s.name = target.name
         and s.occurrence = target.occurrence and s.output is null and s.due_at > locked.at
@@ -76,6 +83,14 @@ export async function answerCallback(
   const [row] = rows;
   if (row === undefined || !row.stored) return undefined;
   return row.id === null ? [] : [toTurnWakeup(row)];
+}
+
+async function sealAnswer(db: Db, { token, result }: { token: string; result: string }): Promise<string> {
+  if (!areContentsEncrypted()) return result;
+  const step = await db.selectFrom('steps').select('task_id').where('token', '=', token).executeTakeFirst();
+  // The statement finds none either.
+  if (step === undefined) return result;
+  return (await createSealerOfTasks([step.task_id])).json('output', step.task_id, result);
 }
 
 /**
@@ -104,5 +119,6 @@ export async function timeOutCallback(
     select coalesce((select output from ended), s.output) as output
     from steps s join gate on s.task_id = gate.task_id and s.turn = gate.turn
     where s.name = ${step.name} and s.occurrence = ${step.occurrence}`.execute(db);
-  return (rows[0]?.output ?? undefined) as CallbackResult | undefined;
+  const output = await openJson('output', lease.taskId, rows[0]?.output ?? null);
+  return (output ?? undefined) as CallbackResult | undefined;
 }

@@ -15,11 +15,12 @@ import { wasRefused } from '../client/errors.ts';
 import { fewRows, isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, openText } from '../contents/codec.ts';
 import { rows, uuid } from '../client/rows.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import { insertCrashedAttempts } from './attempts.ts';
-import { inlineColumns, inlineJoins, toTurnContent, type InlineRow } from './inline-input.ts';
+import { inlineColumns, inlineJoins, openInline, toTurnContent, type InlineRow } from './inline-input.ts';
 import { isRunnable, leaseUntil, takeOverLeases, type Lease } from './leases.ts';
 import type { TurnContent } from './turn-content.ts';
 
@@ -127,7 +128,7 @@ async function claim(
   const failedAt = options.databaseFailedAt?.() ?? -Infinity;
   const mayTakeOver = performance.now() - failedAt > holdersFirstMs;
   for (const row of await claimSet(db, { ...options, mayTakeOver }, taskIds, withInput)) {
-    results.set(row.task_id, toClaimed(row));
+    results.set(row.task_id, toClaimed(areContentsEncrypted() ? await openRow(row) : row));
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
@@ -168,6 +169,17 @@ interface Row extends WakeupColumns, Partial<InlineRow> {
   traceparent: string | null;
   is_child: boolean;
   is_parent: boolean;
+}
+
+/** Decrypts the contents that the claim has read. */
+async function openRow(row: Row): Promise<Row> {
+  try {
+    const inline = await openInline(row.task_id, row);
+    return { ...row, ...inline, last_error: await openText('error', row.task_id, row.last_error) };
+  } catch {
+    // Reported when the turn reads its input.
+    return { ...row, inline: false, last_error: null };
+  }
 }
 
 function toClaimed(row: Row): Claimed {

@@ -5,6 +5,8 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { JsonObject, Message } from '../../domain/message.ts';
+import { isSealed, openJson } from '../contents/codec.ts';
+import { openRecordedWait } from '../contents/writes.ts';
 import { hasExchangesBefore } from './history/exchanges.ts';
 import { recordedWait, type RecordedStep, type TurnContent } from './turn-content.ts';
 
@@ -68,9 +70,26 @@ export const inlineJoins: RawBuilder<unknown> = sql`
     ) is true as inline
   ) fits`;
 
+/** Decrypts what the claim has read. */
+export async function openInline(
+  taskId: string,
+  { message = null, metadata = null, steps = null }: Partial<InlineRow>,
+): Promise<Pick<InlineRow, 'message' | 'metadata' | 'steps'>> {
+  const open = async (step: RecordedStep): Promise<RecordedStep> => ({
+    ...step,
+    output: await openJson('output', taskId, step.output),
+    wait: await openRecordedWait(taskId, step.wait),
+  });
+  return {
+    message: await openJson('message', taskId, message),
+    metadata: await openJson('metadata', taskId, metadata),
+    steps: steps && (await Promise.all(steps.map(open))),
+  };
+}
+
 /** Returns the content of a turn, or undefined if the claim has not read it. */
 export function toTurnContent(row: Partial<InlineRow>): TurnContent | undefined {
-  if (row.inline !== true || !row.message) return undefined;
+  if (row.inline !== true || !row.message || isSealed(row.message)) return undefined;
   return {
     message: row.message,
     metadata: row.metadata ?? {},

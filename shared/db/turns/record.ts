@@ -2,6 +2,8 @@
 import { sql } from 'kysely';
 import type { Json } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, openJsonText } from '../contents/codec.ts';
+import { openRecordedWait } from '../contents/writes.ts';
 import type { Lease } from './leases.ts';
 import { recordedWait, type RecordedStep, type RecordedWait } from './turn-content.ts';
 
@@ -73,8 +75,18 @@ export async function readRecord(
     steps.push(...rows);
     // A page that is not full is the last one.
     if (rows.reduce((bytes, { output }) => bytes + Buffer.byteLength(output ?? ''), 0) < pageBytes)
-      return steps;
+      return openSteps(taskId, steps);
   }
+}
+
+async function openSteps(taskId: string, steps: StepText[]): Promise<StepText[]> {
+  if (!areContentsEncrypted()) return steps;
+  const open = async (step: StepText): Promise<StepText> => ({
+    ...step,
+    output: await openJsonText('output', taskId, step.output),
+    wait: await openRecordedWait(taskId, step.wait),
+  });
+  return Promise.all(steps.map(open));
 }
 
 export function toStep({

@@ -3,9 +3,10 @@
  * statement returns at most one value more than its page.
  */
 import { sql } from 'kysely';
-import { FatalError } from '../../domain/errors.ts';
+import { FatalError, MasterKeyError } from '../../domain/errors.ts';
 import type { JsonObject, Message } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, isSealed, openJsonText } from '../contents/codec.ts';
 import { estimateTexts, type InputMemory } from './input-memory.ts';
 import type { Lease } from './leases.ts';
 import { readRecord, readRecordSizes, toStep } from './record.ts';
@@ -82,5 +83,12 @@ async function readMessage(
     where t.id = ${taskId}`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new FatalError('The message of this turn is missing.');
-  return row;
+  if (!areContentsEncrypted() && isSealed(JSON.parse(row.message))) {
+    throw new MasterKeyError('contents are encrypted, and this process has no key for them');
+  }
+  return {
+    ...row,
+    message: await openJsonText('message', taskId, row.message),
+    metadata: await openJsonText('metadata', taskId, row.metadata),
+  };
 }

@@ -7,10 +7,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
-import type { EventKind } from '../../domain/events.ts';
-import { getStateClass, yieldsToNextTurn, type TurnEndState } from '../../domain/task.ts';
-import type { ModelUsage, Usage } from '../../domain/usage.ts';
-import type { Wait } from '../../domain/wait.ts';
+import { getStateClass, yieldsToNextTurn } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { databaseNow } from '../../runtime/clock.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
@@ -22,12 +19,15 @@ import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { runTransaction } from '../client/transaction.ts';
 import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import { areContentsEncrypted } from '../contents/codec.ts';
+import { sealWrite } from '../contents/writes.ts';
 import { insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
 import { insertLedgerEntries } from '../models/ledger.ts';
 import { countWriteBytes } from '../owners/bytes.ts';
 import { delayTurns, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import { getAttemptOutcome, insertEndedAttempts } from './attempts.ts';
-import { findHeldLeases, type Lease } from './leases.ts';
+import { findHeldLeases } from './leases.ts';
+import type { NewStep, TurnWrite } from './turn-write.ts';
 import {
   insertAnswers,
   insertEvents,
@@ -37,89 +37,10 @@ import {
   upsertArtifacts,
 } from './write-fragments.ts';
 
-export interface NewEvent {
-  kind: Exclude<EventKind, 'state'>;
-  /** JSON. */
-  payload: string;
-  /** JSON of a progress message: it becomes the task's status message. */
-  statusMessage?: string;
-  /**
-   * The artifact of the event. If the event completes it, `whole` is the artifact's JSON as of this event.
-   */
-  artifact?: { artifactId: string; whole?: string };
-}
+export type { NewEvent, NewStep, NewWait, TurnEnd, TurnRelease, TurnWrite } from './turn-write.ts';
 
-export interface NewStep {
-  name: string;
-  occurrence: number;
-  /** The place of the step among all steps of its turn, from 0. */
-  position: number;
-  inputHash: string | null;
-  /** JSON; null if the step has started and not finished. */
-  output: string | null;
-  /** How long the step ran, if it is recorded only now that it has finished. */
-  seconds?: number;
-  /** Usage of a model call. The ledger counts it when the step is recorded. */
-  usage?: ModelUsage;
-  wait?: NewWait;
-}
-
-export interface NewWait {
-  wait: Wait;
-  dueInSeconds: number;
-  /** The secret in the URL of a callback or of a webhook. */
-  token: string | null;
-}
-
-/** The end of a turn. */
-export interface TurnEnd {
-  kind: 'end';
-  state: TurnEndState;
-  /** JSON payload of the last event. */
-  payload: string;
-  /** The same, if the turn of a waiting message follows and the task stays working. */
-  payloadIfContinued: string;
-  statusAt: string;
-  /** JSON of the status message. */
-  message: string | null;
-  /** The message is the whole answer. It hides the task, unless a caller has received it as a Task. */
-  direct: boolean;
-  error: string | null;
-}
-
-/** Releases the turn, which runs again after `delaySeconds`. */
-export interface TurnRelease {
-  kind: 'release';
-  delaySeconds: number;
-  /** False if the attempt does not count: nothing failed (drain, parking), or only a partner did. */
-  countAttempt: boolean;
-  /** A partner of the agent failed, which is counted apart from attempts. */
-  partnerFailed?: boolean;
-  /** The turn was put back without being run: whether its last attempt crashed stays known. */
-  untried?: boolean;
-  /**
-   * The turn waits. It runs again at once if a call has ended one of its waits since its claim, which had this
-   * count of signals.
-   */
-  signals?: number;
-  /** Shows clients what the turn waits for. */
-  announcement?: NewEvent;
-  error: string | null;
-}
-
-export interface TurnWrite {
-  lease: Lease;
-  events?: readonly NewEvent[];
-  steps?: readonly NewStep[];
-  /** Usage of the whole task, including the steps of this write. */
-  taskUsage?: Usage | undefined;
-  finish?: TurnEnd | TurnRelease;
-  /** Required if the write ends a task that is a child or has children. */
-  hasFamily?: boolean;
-}
-
-/** `traceparent` is the span of the write, for the webhooks of its events. */
-type TracedWrite = TurnWrite & { traceparent: string | null };
+/** `traceparent` is the span of the write, for the webhooks of its events; `bytes` what it stores, before encryption. */
+type TracedWrite = TurnWrite & { traceparent: string | null; bytes: number };
 
 export interface TurnWritten {
   wakeups: Wakeup[];
@@ -148,7 +69,8 @@ export function createTurnWriter(db: Db, options: WriterOptions): WriteTurn {
     maxSize: maxSetBytes,
   });
   return async (turnWrite) => {
-    const traced = { ...turnWrite, traceparent: activeTraceparent() };
+    const sealed = areContentsEncrypted() ? await sealWrite(turnWrite) : turnWrite;
+    const traced = { ...sealed, traceparent: activeTraceparent(), bytes: countWriteBytes(turnWrite) };
     const written = await retryWhileLocked(
       () => write(traced),
       () => writeLocked(db, options, traced),
@@ -281,7 +203,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     payload_if_continued: json(({ end }) => end?.payloadIfContinued),
     status_at: timestamp(({ end }) => end?.statusAt),
     direct: boolean(({ end }) => end?.direct),
-    bytes: bigint(countWriteBytes),
+    bytes: bigint(({ bytes }) => bytes),
   });
 }
 

@@ -9,6 +9,7 @@ import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { openText } from '../contents/codec.ts';
 import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
@@ -78,15 +79,21 @@ export async function listDeliveries(
     where d.task_id = ${key.taskId} and d.config_id = ${key.configId}
       and d.seq < ${page.before ?? 2_147_483_647} and (${page.state ?? null}::text is null or d.state = ${page.state ?? null})
     order by d.seq desc limit ${page.size + 1}`.execute(db);
-  const deliveries = rows.slice(0, page.size).map((row) => ({
+  const toView = async (row: (typeof rows)[number]): Promise<DeliveryView> => ({
     seq: row.seq,
     state: row.state,
     createdAt: row.created_at,
     settledAt: row.settled_at,
     due: row.state === 'pending' ? { at: row.due_at, deferredReason: row.deferred_reason } : null,
-    attempts: row.attempts ?? [],
-  }));
+    attempts: await Promise.all((row.attempts ?? []).map((attempt) => openAttempt(key.taskId, attempt))),
+  });
+  const deliveries = await Promise.all(rows.slice(0, page.size).map(toView));
   return { deliveries, next: rows.length > page.size ? deliveries.at(-1)?.seq : undefined };
+}
+
+/** Decrypts the start of the receiver's answer. */
+export async function openAttempt<T extends AttemptView>(taskId: string, attempt: T): Promise<T> {
+  return { ...attempt, responseStart: await openText('answer', taskId, attempt.responseStart) };
 }
 
 /** One event; or all events that failed since a time, and those that wait for a retry or were deferred. */

@@ -9,7 +9,7 @@ import { rows as toRows, text, uuid } from '../client/rows.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import { toConfigText, type ConfigKey } from './claim.ts';
 import { toWebhook, type ConfigRow, type StoredWebhook } from './configs.ts';
-import { hasFailedSince, type AttemptView } from './deliveries.ts';
+import { hasFailedSince, openAttempt, type AttemptView } from './deliveries.ts';
 
 /** In the order of the index. `failing`: the last attempt failed, and another one is planned. */
 export const webhookHealths = ['ok', 'failing', 'disabled'] as const;
@@ -91,7 +91,7 @@ export async function listOwnWebhooks(
     order by found.rank desc, found.task_id desc, found.id desc`.execute(db);
   const found = rows.flatMap((row) => (row.id === null ? [] : [row as Row]));
   const page = found.slice(0, size);
-  return { webhooks: page.map(toOwnWebhook), next: findNext() };
+  return { webhooks: await Promise.all(page.map(toOwnWebhook)), next: findNext() };
 
   function findNext(): WebhookPlace | undefined {
     const [row] = rows;
@@ -107,12 +107,12 @@ export async function listOwnWebhooks(
 /** The host in the URL of a config `c`, which is normalised. */
 const receiverHost = sql`substring(c.url from '^[a-z]+://([^/?#]+)')`;
 
-function toOwnWebhook(row: Row): OwnWebhook {
+async function toOwnWebhook(row: Row): Promise<OwnWebhook> {
   return {
     ...toWebhook(row),
     taskId: row.task_id,
     health: webhookHealths[row.rank] ?? 'ok',
-    lastAttempt: row.last_attempt,
+    lastAttempt: row.last_attempt && (await openAttempt(row.task_id, row.last_attempt)),
   };
 }
 

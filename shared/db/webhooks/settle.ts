@@ -7,6 +7,7 @@ import { sql, type RawBuilder } from 'kysely';
 import type { DeliveryWakeup } from '../../domain/wakeup.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealerOfTasks } from '../contents/codec.ts';
 import { boolean, float, int, rows as toRows, text, timestamp, uuid } from '../client/rows.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
 import type { ClaimedDelivery } from './claim.ts';
@@ -69,8 +70,9 @@ interface Row {
 export async function settleAttempts(
   db: Db,
   wakeupGraceSeconds: number,
-  attempts: readonly Attempt[],
+  unsealed: readonly Attempt[],
 ): Promise<{ counted: Set<string>; wakeups: DeliveryWakeup[] }> {
+  const attempts = areContentsEncrypted() ? await sealAnswers(unsealed) : unsealed;
   const hasRetries = attempts.some(({ outcome }) => 'delaySeconds' in outcome);
   const merges = attempts.some(delaysQueue);
   // Failures are few, and one plan would not suit queues of every length.
@@ -137,6 +139,15 @@ export async function settleAttempts(
     else if (id !== null && dueAt !== null) wakeups.push({ id, kind: 'delivery', taskId, configId, dueAt });
   }
   return { counted, wakeups };
+}
+
+/** A receiver may answer with what it was sent. */
+async function sealAnswers(attempts: readonly Attempt[]): Promise<readonly Attempt[]> {
+  const sealer = await createSealerOfTasks(attempts.map(({ delivery }) => delivery.taskId));
+  const seal = ({ delivery: { taskId }, responseStart }: Attempt): string | null =>
+    // The statement finds no delivery of a task that was removed.
+    sealer.getKey(taskId) === undefined ? null : sealer.text('answer', taskId, responseStart);
+  return attempts.map((attempt) => ({ ...attempt, responseStart: seal(attempt) }));
 }
 
 function inputRows(attempts: readonly Attempt[]): RawBuilder<unknown> {

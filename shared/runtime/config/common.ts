@@ -2,6 +2,7 @@
 import { parseEncryptionKeys, type EncryptionKeys } from '../../crypto/encryption.ts';
 import { parseSigningKeys, type WebhookKey } from '../../crypto/signing-keys.ts';
 import { faultPointNames, parseFaultPoint, type FaultPoint } from '../fault-points.ts';
+import { readContents, type ContentsConfig } from './contents.ts';
 import type { EnvReader } from './env-reader.ts';
 import { readTelemetry, type TelemetryConfig } from './telemetry.ts';
 
@@ -14,6 +15,7 @@ export interface CommonConfig {
   /** Where the process kills itself. For tests only. */
   faultPoint: FaultPoint | undefined;
   telemetry: TelemetryConfig;
+  contents: ContentsConfig;
 }
 
 export interface PubSubConfig {
@@ -61,6 +63,7 @@ export function readCommon(reader: EnvReader, port: number): CommonConfig {
     drainMs: 1000 * reader.number('DRAIN_SECONDS', 8, { min: 0, max: 600, whole: false }),
     faultPoint: readFaultPoint(reader),
     telemetry: readTelemetry(reader),
+    contents: readContents(reader),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   type DatabaseConfig,
   type ServiceUsers,
 } from './database.ts';
+import { readContents, type ContentsConfig } from './contents.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 import { readOwnerLimits } from './owner-limits.ts';
@@ -54,9 +55,14 @@ function readServiceUsers(reader: EnvReader): ServiceUsers | undefined {
 export function readAdminConfig(env: Environment = environment): {
   database: DatabaseConfig;
   auditLog: string;
+  contents: ContentsConfig;
 } {
   const reader = new EnvReader(env);
-  const config = { database: readDatabase(reader), auditLog: reader.string('AUDIT_LOG', 'stdout') };
+  const config = {
+    database: readDatabase(reader),
+    auditLog: reader.string('AUDIT_LOG', 'stdout'),
+    contents: readContents(reader),
+  };
   reader.check();
   return config;
 }

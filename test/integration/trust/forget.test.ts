@@ -64,7 +64,8 @@ describe('forget', () => {
         if (type === 'text') return marker;
         if (type === 'boolean') return false;
         if (type === 'xid8') return '1';
-        if (type === 'date' || type.startsWith('timestamp')) return new Date();
+        // In the past: a key that is retired now could still be in use.
+        if (type === 'date' || type.startsWith('timestamp')) return new Date(Date.now() - 60_000);
         return 0;
       };
       const names = own.map(({ column }) => sql.ref(column));
@@ -140,7 +141,7 @@ describe('forget', () => {
     await fill('marker-of-task', 'key:carl', taskId);
     await run(forgetCommand, '--task', taskId, '--yes');
     const left = await search('marker-of-task');
-    assert.deepEqual(left, ['ledger', 'schedule_firings', 'schedules']);
+    assert.deepEqual(left, ['content_keys', 'ledger', 'schedule_firings', 'schedules']);
   });
 
   test('of an owner that dies after any statement is completed by the next run', async () => {
@@ -166,7 +167,12 @@ describe('forget', () => {
       ({ died } = result);
     }
     assert.ok(statements > 3, `${statements} statements`);
-    assert.deepEqual(await search('marker-of-dead'), ['ledger', 'schedule_firings', 'schedules']);
+    assert.deepEqual(await search('marker-of-dead'), [
+      'content_keys',
+      'ledger',
+      'schedule_firings',
+      'schedules',
+    ]);
   });
 
   test('needs a confirmation, and one task or one owner', async () => {

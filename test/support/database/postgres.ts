@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type Pool } from 'pg';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import type { Cleanup } from '../cleanup.ts';
+import { encryptForAllTests } from './contents.ts';
 import type { TestServer } from './test-server.ts';
 import { portVariable, serverVariable } from './variables.ts';
 
@@ -58,6 +59,7 @@ export async function connectToTestDatabase(options: { direct?: boolean } = {}):
 /** Opens a pool as another process would. It is closed after the tests of the file. */
 export function connectTo(url: string): TestConnections {
   const { db, pool } = openTestPool(url);
+  encryptForAllTests(db);
   beforeStop(() => pool.end());
   return { db, pool, url };
 }

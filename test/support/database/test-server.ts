@@ -24,7 +24,8 @@ export async function startTestServer(): Promise<TestServer> {
   mkdirSync(dataDir, { mode: 0o711 });
   const server = await startPostgres({
     dataDir,
-    settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+    // The log is kept for a search (contents.ts).
+    settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', wal_keep_size: '128MB' },
   });
   await migrateToLatest(server);
   await grantTables(server, localUsers);

@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { acceptCase } from './cases/accept.ts';
+import { contentsCase } from './cases/contents.ts';
 import { conversationsCase } from './cases/conversations.ts';
 import { coldStartCase, memoryCase, sqlCase } from './cases/costs.ts';
 import { geminiCase } from './cases/gemini.ts';
@@ -35,6 +36,7 @@ const cases: Record<string, BenchCase> = {
   coldStart: coldStartCase,
   memory: memoryCase,
   sql: sqlCase,
+  contents: contentsCase,
 };
 
 interface Results {

@@ -1,6 +1,7 @@
 /** `GET /search`: the caller's tasks that meet several conditions, newest status first. */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { Db } from '#shared/db/client/pool.ts';
+import { areContentsEncrypted } from '#shared/db/contents/codec.ts';
 import { searchTasks, type SearchFilter } from '#shared/db/tasks/search.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
 import type { SearchPage } from '#shared/domain/views.ts';
@@ -47,8 +48,8 @@ function readFilter(query: Query): SearchFilter {
     createdSince: readTime(query, 'createdSince'),
     createdBefore: readTime(query, 'createdBefore'),
     agent: readText(query, 'agent'),
-    metadataKey: readText(query, 'metadataKey'),
-    error: readText(query, 'error'),
+    metadataKey: readContent(query, 'metadataKey'),
+    error: readContent(query, 'error'),
     webhook: query.oneOf('webhook', ['failing', 'disabled']) as SearchFilter['webhook'],
   };
 }
@@ -60,6 +61,15 @@ function readStates(list: string | undefined): TaskState[] | undefined {
   if (unknown === undefined) return states as TaskState[];
   throw new RequestMalformedError(
     `state must be a list of ${taskStates.join(', ')}, not "${unknown.slice(0, 40)}"`,
+  );
+}
+
+/** Reads a condition on contents, which the database cannot search if they are encrypted. */
+function readContent(query: Query, name: string): string | undefined {
+  const text = readText(query, name);
+  if (text === undefined || !areContentsEncrypted()) return text;
+  throw new RequestMalformedError(
+    `${name} is not available because contents are encrypted: search by state, time, agent or webhook`,
   );
 }
 

@@ -502,6 +502,19 @@ const encryption = [
     key_id text primary key,
     value text not null
   )`,
+
+  // The data keys that encrypt contents: see contents/keys.ts. Without its row, nothing that a key has encrypted is readable.
+  //
+  //   wrapped      by the master key; null: in the key store, which no backup of the database has
+  //   retired_at   since when it encrypts nothing more, because its owner is being forgotten: see contents/destroy.ts
+  `create table content_keys (
+    id uuid primary key,
+    owner text not null,
+    wrapped text,
+    created_at timestamptz not null default now(),
+    retired_at timestamptz
+  )`,
+  `create unique index content_keys_in_use on content_keys (owner) where retired_at is null`,
 ];
 
 const models = [

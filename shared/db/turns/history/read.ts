@@ -9,6 +9,7 @@ import { sql } from 'kysely';
 import type { Artifact, Message } from '../../../domain/message.ts';
 import { fewRows } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
+import { openJsonText } from '../../contents/codec.ts';
 import { int, rows as toRows, uuid } from '../../client/rows.ts';
 import { estimateTexts, takeWhileFits, type InputMemory, type Sized } from '../input-memory.ts';
 import type { Lease } from '../leases.ts';
@@ -139,8 +140,11 @@ async function readExchanges(
     for (const row of missing) {
       const [text] = read.get(`${row.taskId}/${row.turn}`) ?? [];
       if (text === undefined) continue;
-      const { message, answer, artifacts } = text;
-      const exchange = { taskId: row.taskId, turn: row.turn, message, answer, artifacts };
+      const { taskId, turn } = row;
+      const message = await openJsonText('message', taskId, text.message);
+      const answer = await openJsonText('message', taskId, text.answer);
+      const artifacts = await openJsonText('artifact', taskId, text.artifacts);
+      const exchange = { taskId, turn, message, answer, artifacts };
       cache.set({ kind: 'exchange', ...row }, exchange, countMemory([message, answer, artifacts]));
       found.set(row, exchange);
     }
