@@ -43,6 +43,7 @@ if [[ ",$API_AUTH_MODES," == *,api-key,* && -z $API_KEYS_SECRET ]]; then
   fail 'API_AUTH_MODES=api-key needs API_KEYS_SECRET, the name of a secret with owner:hash lines'
 fi
 
+[[ $API_GCLOUD_TOKENS =~ ^(true|false)$ ]] || fail "API_GCLOUD_TOKENS must be true or false, not $API_GCLOUD_TOKENS"
 [[ $WORKER_MODE =~ ^(pull|push)$ ]] || fail "WORKER_MODE must be pull or push, not $WORKER_MODE"
 
 PROJECT_NUMBER=$(query 123456789012 projects describe "$PROJECT_ID" --format='value(projectNumber)') ||
@@ -50,11 +51,13 @@ PROJECT_NUMBER=$(query 123456789012 projects describe "$PROJECT_ID" --format='va
 # Deterministic URLs, known before the services exist. They are also the audience of the callers' tokens.
 DISPATCHER_URL="https://$PREFIX-dispatcher-$PROJECT_NUMBER.$REGION.run.app"
 API_URL="https://$PREFIX-api-$PROJECT_NUMBER.$REGION.run.app"
-# Audiences: the URL for service accounts; gcloud's client id for people (gcloud auth print-identity-token).
-API_AUDIENCE="$API_URL,32555940559.apps.googleusercontent.com"
+# The audience of the tokens of gcloud auth print-identity-token, which are for all services of all projects.
+GCLOUD_AUDIENCE=''
+if [[ $API_GCLOUD_TOKENS == true ]]; then GCLOUD_AUDIENCE=',32555940559.apps.googleusercontent.com'; fi
+API_AUDIENCE="$API_URL$GCLOUD_AUDIENCE"
 WORKER_URL="https://$PREFIX-worker-$PROJECT_NUMBER.$REGION.run.app"
 GRPC_HOST="$PREFIX-grpc-$PROJECT_NUMBER.$REGION.run.app"
-GRPC_AUDIENCE="https://$GRPC_HOST,32555940559.apps.googleusercontent.com"
+GRPC_AUDIENCE="https://$GRPC_HOST$GCLOUD_AUDIENCE"
 GRPC_TARGET=''
 if ((GRPC_MAX > 0)); then GRPC_TARGET="$GRPC_HOST:443"; fi
 # The arguments of the images: the services, by their files, or by the commands of the program longhaul.
@@ -63,6 +66,11 @@ DISPATCHER_ARGS=services/dispatcher/main.ts MIGRATE_ARGS=services/migrate/main.t
 if [[ -n $AGENT_DIR ]]; then API_ARGS=api WORKER_ARGS=worker DISPATCHER_ARGS=dispatcher MIGRATE_ARGS=migrate; fi
 API_KEYS_VALUE=''
 if [[ -n $API_KEYS_SECRET ]]; then API_KEYS_VALUE="sm://projects/$PROJECT_ID/secrets/$API_KEYS_SECRET/versions/latest"; fi
+
+DATABASE_SSL_CA=''
+if [[ -n $DATABASE_SSL_CA_SECRET ]]; then
+  DATABASE_SSL_CA="sm://projects/$PROJECT_ID/secrets/$DATABASE_SSL_CA_SECRET/versions/latest"
+fi
 
 for step in "${steps[@]}"; do
   [[ -f $HERE/steps/$step.sh ]] || fail "unknown step $step"

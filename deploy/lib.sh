@@ -1,6 +1,9 @@
 # Functions that the steps share: query, create what is missing, grant. Each is safe to run again.
 # shellcheck shell=bash
 
+# shellcheck source=deploy/digests.sh
+source "$HERE/digests.sh"
+
 say() { printf '# %s\n' "$*"; }
 fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
 
@@ -101,9 +104,16 @@ newest_image() {
   [[ -z $digest ]] || printf '%s/%s@%s' "$REPOSITORY" "$1" "$digest"
 }
 
-# submit <account> <folder of the sources> <configuration file> [substitutions]: runs a build as an account, and waits for it.
+# submit <account> <folder of the sources> <configuration file> [substitutions]: runs a build as an account, and waits for it. Its
+# steps run images by digest: those of the file, or else those that their tags have now.
 submit() {
-  change builds submit "$2" --config="$3" --region="$REGION" --gcs-source-staging-dir="gs://$BUILD_BUCKET/source" \
+  local config=$3
+  if [[ $DRY_RUN != true ]]; then
+    config=$WORK/$(basename "$3")
+    pin "$3" >"$config" || fail "$3 is not submitted, because an image of its steps has no digest"
+    sed -n 's/^[ -]*name: \(.*@sha256:.*\)$/# runs \1/p' "$config" | sort -u
+  fi
+  change builds submit "$2" --config="$config" --region="$REGION" --gcs-source-staging-dir="gs://$BUILD_BUCKET/source" \
     --service-account="projects/$PROJECT_ID/serviceAccounts/$(account "$1")" ${4:+--substitutions="$4"}
 }
 

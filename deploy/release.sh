@@ -26,6 +26,8 @@ fi
 source "$HERE/settings.sh"
 # shellcheck source=deploy/lib.sh
 source "$HERE/lib.sh"
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
 
 sources=$(dirname "$HERE")
 submit check "$sources" "$HERE/builds/check.yaml"

@@ -22,6 +22,12 @@
 : "${DATABASE_USER:=longhaul}"               # prefix of the users: longhaul_api, longhaul_worker, longhaul_dispatcher
 : "${DATABASE_MAX_CONNECTIONS:=1000}"
 : "${DATABASE_HOST:=}"                        # default: the address of the AlloyDB instance
+# The name of a secret with the authority that has signed the database's certificate, in PEM. Default: the connection is encrypted,
+# and the server is not verified.
+: "${DATABASE_SSL_CA_SECRET:=}"
+# Encrypts contents: see docs/data.md.
+: "${CONTENT_KMS_KEY:=}"                      # projects/P/locations/L/keyRings/R/cryptoKeys/K
+: "${CONTENT_KEY_STORE:=}"                    # gs://BUCKET
 # Addresses that the services may reach in the network, comma-separated. Default: DATABASE_HOST, or AlloyDB's addresses.
 : "${DATABASE_EGRESS:=}"
 
@@ -43,6 +49,7 @@
 : "${GRPC_MAX:=0}"
 : "${WORKER_CONCURRENCY:=100}"
 : "${API_INVOKERS:=}"                         # comma-separated members that may call the API: user:…, serviceAccount:…, allUsers
+: "${API_GCLOUD_TOKENS:=false}"               # true: accepts tokens of gcloud auth print-identity-token; see docs/deploy.md
 # How the API authenticates callers, comma-separated; see AUTH_MODES. cloud-run-iam relies on Cloud Run's IAM
 # check and therefore does not work with allUsers; jwt and api-key are verified by the API.
 : "${API_AUTH_MODES:=cloud-run-iam}"

@@ -31,6 +31,11 @@ grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets "
 if [[ -n $API_KEYS_SECRET ]]; then
   grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$API_KEYS_SECRET"
 fi
+if [[ -n $DATABASE_SSL_CA_SECRET ]]; then
+  for name in api worker dispatcher migrator; do
+    grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "$DATABASE_SSL_CA_SECRET"
+  done
+fi
 for name in api dispatcher; do
   grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "$PREFIX-encryption-keys"
 done

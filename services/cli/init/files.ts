@@ -127,7 +127,9 @@ export const commonFiles: Record<string, string> = {
   Dockerfile: `# One image for all services; the command chooses the service:
 #   docker run … IMAGE            the worker
 #   docker run … IMAGE api        the api; also dispatcher and migrate
-FROM node:24-bookworm-slim
+#
+# The base image is pinned by digest. Let Dependabot or Renovate update it.
+FROM node:24.18.0-bookworm-slim@sha256:6f7b03f7c2c8e2e784dcf9295400527b9b1270fd37b7e9a7285cf83b6951452d
 ENV NODE_ENV=production PORT=8080
 WORKDIR /app
 COPY package.json package-lock.json *.tgz ./

@@ -51,6 +51,30 @@ describe('manifests', () => {
   });
 });
 
+describe('settings', () => {
+  test('verify the database, encrypt contents and accept tokens of gcloud', async (t) => {
+    const kmsKey = 'projects/p/locations/l/keyRings/r/cryptoKeys/k';
+    const rendered = await renderManifests(t, {
+      API_GCLOUD_TOKENS: 'true',
+      DATABASE_SSL_CA_SECRET: 'database-ca',
+      CONTENT_KMS_KEY: kmsKey,
+      CONTENT_KEY_STORE: 'gs://keys',
+    });
+    const ca = '-----BEGIN CERTIFICATE-----';
+    const { api, grpc, dispatcher, worker, pushWorker, migrate, admin } = readConfigs(rendered, {
+      'database-ca': ca,
+    });
+    for (const { database, contents } of [api, grpc, dispatcher, worker, pushWorker, admin]) {
+      assert.deepEqual(database.ssl, { mode: 'verify-ca', ca });
+      assert.deepEqual(contents, { keys: undefined, kmsKey, keyStore: { bucket: 'keys' } });
+    }
+    assert.deepEqual(migrate.address.ssl, { mode: 'verify-ca', ca });
+    for (const { auth } of [api, grpc]) {
+      assert.equal(auth.cloudRunIam?.audience[1], '32555940559.apps.googleusercontent.com');
+    }
+  });
+});
+
 describe('configuration from the manifests', () => {
   test('exports telemetry and encrypts the database connection in every service', () => {
     const { api, grpc, dispatcher, worker, pushWorker } = readConfigs();
@@ -69,7 +93,7 @@ describe('configuration from the manifests', () => {
     assert.deepEqual(api.auth, {
       apiKeys: undefined,
       jwt: undefined,
-      cloudRunIam: { audience: [api.publicUrl, '32555940559.apps.googleusercontent.com'] },
+      cloudRunIam: { audience: [api.publicUrl] },
       operators: [],
     });
     assert.deepEqual(dispatcher.callers, {
@@ -143,7 +167,8 @@ describe('configuration from the manifests', () => {
   });
 });
 
-function readConfigs() {
+/** @param contents the contents of further secrets */
+function readConfigs(rendered: readonly Manifest[] = manifests, contents: Record<string, string> = {}) {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const toKeySet = (key: KeyObject): string =>
     JSON.stringify({ keys: [{ ...key.export({ format: 'jwk' }), kid: 'k' }] });
@@ -151,11 +176,12 @@ function readConfigs() {
     'longhaul-encryption-keys': `k1:${Buffer.alloc(32).toString('base64')}`,
     'longhaul-webhook-signing-keys': toKeySet(privateKey),
     'longhaul-webhook-public-keys': toKeySet(publicKey),
+    ...contents,
   };
 
   /** The environment of a service, with the content of its secrets. */
   function readEnvironment(name: ManifestName): Environment {
-    const manifest = manifests.find((rendered) => rendered.name === name)!;
+    const manifest = rendered.find((each) => each.name === name)!;
     const variables = getPodSpec(manifest).containers[0].env as { name: string; value?: string }[];
     return Object.fromEntries(
       variables.map(({ name: variable, value }) => {

@@ -140,49 +140,78 @@ describe('scan of images', () => {
   });
 });
 
-describe('base images', () => {
-  const pinned = /node:24\.\d+\.\d+-bookworm-slim@sha256:[0-9a-f]{64}/g;
+describe('images', () => {
+  const pinned = /^FROM node:24\.\d+\.\d+-bookworm-slim@sha256:[0-9a-f]{64}( AS base)?$/m;
+  const digest = `sha256:${'1'.padStart(64, '0')}`;
+  const fakeCurl = readFileSync(path.join(projectDir, 'test/support/deploy/fake-curl.sh'), 'utf8');
 
-  test('are one image in all Dockerfiles, by digest', () => {
-    const images = ['api', 'worker'].flatMap((name) =>
-      readFileSync(path.join(projectDir, `Dockerfile.${name}`), 'utf8').match(pinned),
+  test('of all Dockerfiles, also of new agents, are one, by digest', () => {
+    const files = ['Dockerfile.api', 'Dockerfile.worker', 'services/cli/init/files.ts'];
+    const images = files.map(
+      (name) => pinned.exec(readFileSync(path.join(projectDir, name), 'utf8'))?.[0].split(' ')[1],
     );
-    assert.equal(images.length, 2);
-    assert.equal(new Set(images).size, 1);
+    assert.ok(images[0] !== undefined);
+    assert.deepEqual(new Set(images).size, 1);
   });
 
-  test('and images of build steps are pinned by pin-images.sh', async (t) => {
+  test('are pinned in all files by pin-images.sh', async (t) => {
     const dir = createTempDir(t);
     const files = [
       'Dockerfile.api',
       'Dockerfile.worker',
+      'services/cli/init/files.ts',
       'cloudbuild.yaml',
       'deploy/builds',
       'deploy/pin-images.sh',
+      'deploy/digests.sh',
     ];
     mkdirSync(path.join(dir, 'deploy'));
     for (const name of files) cpSync(path.join(projectDir, name), path.join(dir, name), { recursive: true });
-    const digest = `sha256:${'ab'.repeat(32)}`;
-    const pin = async (answer: string) =>
-      await run('bash', [path.join(dir, 'deploy/pin-images.sh')], {
-        env: { PATH: fakeProgram(t, 'docker', `echo ${answer}`) },
-      });
+    const PATH = fakeProgram(t, 'curl', fakeCurl);
+    const pin = async (env: Record<string, string> = {}) =>
+      await run('bash', [path.join(dir, 'deploy/pin-images.sh')], { env: { PATH, ...env } });
     const before = readFileSync(path.join(dir, 'Dockerfile.api'), 'utf8');
-    const refused = await pin('unknown');
+    const refused = await pin({ UNKNOWN_IMAGE: 'library/node' });
     assert.equal(refused.code, 1);
-    assert.match(refused.errors, /node:24\S+ has no digest: unknown/);
+    assert.match(refused.errors, /the registry gave no digest of node:24/);
     assert.equal(readFileSync(path.join(dir, 'Dockerfile.api'), 'utf8'), before);
 
     for (const attempt of ['first', 'second']) {
-      assert.equal((await pin(digest)).code, 0, attempt);
-      const texts = globSync(['Dockerfile.*', '**/*.yaml'], { cwd: dir }).map((name) =>
-        readFileSync(path.join(dir, name), 'utf8'),
+      assert.equal((await pin()).code, 0, attempt);
+      const texts = globSync(['Dockerfile.*', '**/*.yaml', 'services/cli/init/files.ts'], { cwd: dir }).map(
+        (name) => readFileSync(path.join(dir, name), 'utf8'),
       );
-      assert.equal(texts.length, 6);
-      const images = texts.flatMap((text) => text.match(/^(FROM|[ -]+name:) (?!base)\S+/gm) ?? []);
+      assert.equal(texts.length, 7);
+      const images = texts.flatMap((text) => text.match(/^(FROM|[ -]+name:) \S+[.:]\S+/gm) ?? []);
       assert.ok(images.length > 12, `${images.length} images`);
       for (const image of images) assert.ok(image.split('@').length === 2 && image.endsWith(digest), image);
     }
+  });
+
+  test('of build steps are submitted by digest, or not at all', async (t) => {
+    const submitted = path.join(createTempDir(t), 'submitted');
+    const gcloud = `for word in "$@"; do if [[ $word == --config=* ]]; then cat "\${word#*=}" >>${submitted}; fi; done`;
+    const [curl] = fakeProgram(t, 'curl', fakeCurl).split(':');
+    const PATH = `${curl}:${fakeProgram(t, 'gcloud', gcloud)}`;
+    const release = (env: Record<string, string> = {}) =>
+      runScript('release.sh', ['1.2.3'], { PATH, ...env });
+    const refused = await release({ UNKNOWN_IMAGE: 'google.com/cloudsdktool/google-cloud-cli' });
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.errors,
+      /cloudbuild\.yaml is not submitted, because an image of its steps has no digest/,
+    );
+    assert.match(refused.errors, /no digest of gcr\.io\/google\.com\/cloudsdktool\/google-cloud-cli:stable/);
+    const builds = readFileSync(submitted, 'utf8');
+    writeFileSync(submitted, '');
+    const { code, output, errors } = await release();
+    assert.equal(code, 0, errors);
+    assert.match(output, new RegExp(`^# runs gcr\\.io/cloud-builders/docker@${digest}$`, 'm'));
+    const all = readFileSync(submitted, 'utf8');
+    assert.ok(all.startsWith(builds) && all.includes('google-cloud-cli:stable@sha256:'));
+    const images = all.match(/^[ -]+name: (?:gcr\.io|node)\S+/gm) ?? [];
+    assert.ok(images.length > 8, `${images.length} images`);
+    for (const image of images) assert.ok(image.endsWith(`@${digest}`), image);
   });
 });
 

@@ -24,10 +24,13 @@ export interface Manifest {
 }
 
 /** Renders the manifests of both worker modes. */
-export async function renderManifests(t: Cleanup): Promise<Manifest[]> {
+export async function renderManifests(
+  t: Cleanup,
+  settings: Record<string, string> = {},
+): Promise<Manifest[]> {
   const dir = createTempDir(t);
-  await dryRun('deploy.sh', { RENDERED_DIR: dir });
-  await dryRun('deploy.sh', { RENDERED_DIR: dir, ...otherMode });
+  await dryRun('deploy.sh', { RENDERED_DIR: dir, ...settings });
+  await dryRun('deploy.sh', { RENDERED_DIR: dir, ...otherMode, ...settings });
   return manifestNames.map((name) => {
     const text = readFileSync(path.join(dir, `${name}.yaml`), 'utf8');
     return { name, text, content: parse(text) };
@@ -55,7 +58,9 @@ export function createFakeProject(t: Cleanup, original?: FakeProject): FakeProje
     }
   }
   mkdirSync(path.join(dir, 'bin'));
-  symlinkSync(path.join(projectDir, 'test/support/deploy/fake-gcloud.sh'), path.join(dir, 'bin/gcloud'));
+  for (const name of ['gcloud', 'curl']) {
+    symlinkSync(path.join(projectDir, `test/support/deploy/fake-${name}.sh`), path.join(dir, 'bin', name));
+  }
   const changesFile = path.join(dir, 'changes');
   return {
     dir,

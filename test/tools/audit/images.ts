@@ -1,4 +1,7 @@
-/** Images without a digest, which their registry can replace. They are reported and not refused: pinning them needs Docker. */
+/**
+ * Images without a digest, which their registry can replace. They are reported and not refused: each build pins them when it is
+ * submitted (deploy/lib.sh).
+ */
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { projectDir } from './project.ts';
