@@ -195,6 +195,7 @@ export class MemoryTask implements TestTask {
       recordBytes: 0,
       startedSecondsAgo: 0,
       usage: this.#usage,
+      readEarlierCall: async () => undefined,
       readHistory: async (maxTurns) => ({
         ...noHistory,
         exchanges: maxTurns === 0 ? [] : this.#exchanges.slice(-maxTurns),

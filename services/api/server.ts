@@ -44,6 +44,8 @@ import { boundUnreadBodies, discardBody } from './http/unread-body.ts';
 export interface ApiServerParts {
   handler: A2ARequestHandler;
   card: AgentCard;
+  /** Returns the current card: its capabilities do not change. Default: `card`. */
+  getCard?: () => AgentCard;
   /** Verifies the signature of the card; undefined: the card is not signed. */
   cardSigner: CardSigner;
   admitCaller: Admit;
@@ -123,7 +125,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     corsOrigins: parts.corsOrigins,
   });
   registerHealth(app, parts.ready, log);
-  await registerCard(app, card, parts.cardSigner);
+  await registerCard(app, parts.getCard ?? (() => card), parts.cardSigner);
   registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
   const listExtensionRoutes = (): readonly string[] => extensionRoutes;
   registerRest(app, { handler, bodyLimitBytes, card, conditional, listExtensionRoutes, log });

@@ -1,5 +1,4 @@
 /** Builds the api service from its configuration, starts it, and drains it. */
-import type { AgentCard } from '@a2a-js/sdk';
 import { definitionHash, type AgentDefinition } from '#shared/agent/definition.ts';
 import { loadDefinition } from '#shared/agent/load-definition.ts';
 import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
@@ -36,8 +35,8 @@ import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { requireApiKeys } from '#shared/runtime/config/api-keys.ts';
 import { ApiKeys } from './auth/api-keys.ts';
 import { createAuthenticate, logAuthWarnings } from './auth/authenticate.ts';
-import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
-import { createCardSigner, type CardSigner } from './card/signature.ts';
+import { createCards } from './card/cards.ts';
+import { startCardRefresh } from './card/refresh.ts';
 import { createConsoleReader } from './console/files.ts';
 import { restrictToCapabilities } from './handler/capabilities.ts';
 import { auditSends } from './handler/audit.ts';
@@ -47,7 +46,6 @@ import { PageTokens } from './handler/page-token.ts';
 import { createPushConfigs } from './handler/push-configs.ts';
 import { createReceiverCheck } from './extensions/webhooks/receiver-check.ts';
 import { createSend } from './handler/send-message.ts';
-import { getMediaTypes } from './handler/validate/media-types.ts';
 import { createAdmission } from './limits/admission.ts';
 import { ByteRates } from './limits/byte-rates.ts';
 import { AuthFailures } from './limits/auth-failures.ts';
@@ -102,7 +100,9 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     geminiWebhooks.secrets = requireGeminiSecrets(text);
   });
 
-  const { card, extendedCard, cardSigner } = await createCards(config, definition);
+  const { cards, mediaTypes, cardSigner, refresh } = await createCards(config, definition);
+  const cardRefresh = startCardRefresh({ db, definition, refresh, log });
+  const { card } = cards;
   logAuthWarnings(auth, log);
   const apiKeys = auth.apiKeys && new ApiKeys(auth.apiKeys);
   if (apiKeys) secrets.watch('API_KEYS', log, (text) => apiKeys.use(requireApiKeys(text)));
@@ -138,7 +138,6 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     quotas,
     verifyReceiver: config.webhookChallenge ? createReceiverCheck({ webhookGuard, log }) : undefined,
   });
-  const mediaTypes = getMediaTypes(definition);
   const send = auditSends(
     audit,
     createSend({
@@ -160,8 +159,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   );
   const operations = createRequestHandler({
     db,
-    card,
-    extendedCard,
+    cards,
     send,
     follower,
     outbox,
@@ -200,6 +198,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     ? await createApiServer({
         ...serving,
         cardSigner,
+        getCard: () => cards.card,
         largeWork,
         conditional: { readVersion: createVersionReader(db), follower, streams },
         corsOrigins: config.corsOrigins,
@@ -266,6 +265,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   return {
     address: address ?? `grpc://${host}:${grpc?.port}`,
     drain: async () => {
+      cardRefresh.close();
       feed.close();
       timelines.close();
       // Closing the follower ends streams and waits; other requests end by themselves.
@@ -275,24 +275,6 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },
-  };
-}
-
-async function createCards(
-  { auth, protocol, publicUrl, grpcPublicTarget, cardKeys }: ApiConfig,
-  definition: AgentDefinition,
-): Promise<{
-  card: AgentCard;
-  extendedCard: AgentCard | undefined;
-  cardSigner: CardSigner;
-}> {
-  const cardSigner = await createCardSigner(cardKeys, publicUrl);
-  const create = (extended: boolean): Promise<AgentCard> =>
-    cardSigner.sign(createAgentCard(definition, { publicUrl, grpcPublicTarget, auth, protocol, extended }));
-  return {
-    card: await create(false),
-    extendedCard: hasExtendedCard(definition, auth) ? await create(true) : undefined,
-    cardSigner,
   };
 }
 

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import type { AgentSource } from '#shared/agent/load-definition.ts';
+import { findDefinition, type AgentSource } from '#shared/agent/load-definition.ts';
 import { recordCallWait } from '#shared/db/calls/record.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
@@ -41,6 +41,7 @@ import { listen } from '#shared/runtime/listen.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
+import { startCardReader } from './agent/gateway/card.ts';
 import { loadAgent, loadPowers } from './agent/load.ts';
 import { createRemoteAgents } from './agent/remote/agents.ts';
 import { getVersions } from './agent/version.ts';
@@ -124,6 +125,7 @@ export async function startWorker(
   const agentVersion = versions.own;
   const loops = startOutboxLoops({ db, outbox, config, getLimits: getOwnerLimits, log });
   const abandonedCalls = startAbandonedCalls({ db, remote, log });
+  const cardReader = startCardReader({ db, definition: await findDefinition(config), remote, log });
   const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
   const memory = new MemoryBudget();
@@ -220,6 +222,7 @@ export async function startWorker(
         heartbeat.close(),
         loops.close(),
         abandonedCalls.close(),
+        cardReader.close(),
         outbox.idle(),
         recorder.close(),
         app.close(),

@@ -25,6 +25,7 @@ import {
   Url,
   Integer,
 } from './fields.ts';
+import { checkGateway, hasGateway, OptionalGateway, withGatewayDefaults } from './gateway.ts';
 import { defaultMaxHops } from './hops.ts';
 import { McpServers, checkMcpServers } from './mcp-servers.ts';
 import { checkModelApi } from './model-api.ts';
@@ -134,7 +135,7 @@ export const geminiTools = [
 ] as const;
 const builtInTools = ['ask_user', ...geminiTools] as const;
 
-export const Definition = strictMapping({
+const fields = {
   name: Text,
   description: Text,
   version: Text,
@@ -163,6 +164,18 @@ export const Definition = strictMapping({
   /** By the name of the model. */
   prices: v.optional(mapping(Price), {}),
   quotas: v.optional(mapping(Quota), {}),
+  /** Another agent as the whole behavior, instead of a model. */
+  a2a: OptionalGateway,
+};
+
+export const Definition = strictMapping(fields);
+
+/** A definition whose whole behavior is another agent. Empty lists come from the card of that agent. */
+const GatewayAgent = strictMapping({
+  ...fields,
+  skills: list(Skill),
+  inputModes: list(MediaType),
+  outputModes: list(MediaType),
 });
 
 export type AgentDefinition = v.InferOutput<typeof Definition>;
@@ -210,15 +223,25 @@ export function definitionHash(definition: AgentDefinition): string {
 
 /** Returns the definition with its defaults filled in, or its problems. */
 export function checkDefinition(value: unknown): { definition?: AgentDefinition; problems: Problem[] } {
-  const { success, output, issues } = v.safeParse(Definition, value);
+  const { success, output, issues } = hasGateway(value)
+    ? v.safeParse(GatewayAgent, withGatewayDefaults(value))
+    : v.safeParse(Definition, value);
   const problems = success ? findContradictions(output) : issues.map(toProblem);
   return success && problems.length === 0 ? { definition: output, problems } : { problems };
+}
+
+function findGatewayProblems(definition: AgentDefinition): Problem[] {
+  const { a2a, name, description, version } = definition;
+  if (a2a === undefined) return [];
+  const defaults = v.parse(GatewayAgent, withGatewayDefaults({ a2a, name, description, version }));
+  return checkGateway(a2a, definition, defaults);
 }
 
 /** Checks the rules that the schema cannot express. */
 function findContradictions(definition: AgentDefinition): Problem[] {
   const { skills, extendedSkills = [], model, mcpServers, agents, limits, prices } = definition;
   const problems = [
+    ...findGatewayProblems(definition),
     ...checkMcpServers(mcpServers),
     ...checkRemoteAgents(agents),
     ...checkModelApi(definition),

@@ -5,10 +5,11 @@
  */
 import { canonicalHash } from './canonical-hash.ts';
 import type { AgentDefinition } from './definition.ts';
+import { toRemoteAgent, upstreamName } from './gateway.ts';
 import type { McpServerDefinition } from './mcp-servers.ts';
 
 /** The fields of a definition that give it powers. */
-export type PowerfulPart = Pick<AgentDefinition, 'mcpServers' | 'agents' | 'toolModules'>;
+export type PowerfulPart = Pick<AgentDefinition, 'mcpServers' | 'agents' | 'toolModules' | 'a2a'>;
 
 /** Identifies powers: two are equal if they have the same key. */
 export type Powers = ReadonlySet<string>;
@@ -24,18 +25,20 @@ export function findForeignPowers(definition: PowerfulPart, allowed: Powers): st
     .map(({ text }) => text);
 }
 
-function listPowers({ mcpServers, agents, toolModules }: PowerfulPart): { key: string; text: string }[] {
+function listPowers({ mcpServers, agents, toolModules, a2a }: PowerfulPart): { key: string; text: string }[] {
+  const called = a2a === undefined ? agents : { [upstreamName]: toRemoteAgent(a2a) };
   return [
     ...toolModules.map((path) => ({ key: `module ${path}`, text: `the tool module ${path}` })),
     ...Object.entries(mcpServers).flatMap(([name, server]) => {
       const text = describePower(name, server);
       return text === undefined ? [] : [{ key: `server ${hashConnection(server)}`, text }];
     }),
-    ...Object.entries(agents).flatMap(([name, { url, card, auth, headers }]) => {
-      const variables = findVariables([auth ?? '', ...Object.values(headers ?? {})]);
-      if (variables.length === 0) return [];
-      const key = `agent ${canonicalHash({ url, card, auth, headers })}`;
-      return [{ key, text: `${variables.join(', ')} for the agent ${name}` }];
+    ...Object.entries(called).flatMap(([name, { url, card, auth, headers, googleIdentity }]) => {
+      const credentials = findVariables([auth ?? '', ...Object.values(headers ?? {})]);
+      if (googleIdentity !== undefined) credentials.push('an identity token of Google');
+      if (credentials.length === 0) return [];
+      const key = `agent ${canonicalHash({ url, card, auth, headers, googleIdentity })}`;
+      return [{ key, text: `${credentials.join(', ')} for the agent ${name}` }];
     }),
   ];
 }

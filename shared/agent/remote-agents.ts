@@ -3,7 +3,6 @@
  * worker fills them in when it calls; they are never stored with the definition.
  */
 import * as v from 'valibot';
-import type { JsonObject } from '../domain/message.ts';
 import {
   AnyText,
   atLeast,
@@ -20,7 +19,8 @@ import {
 import { findSecretProblem, fillSecrets } from './mcp-servers.ts';
 import type { Problem } from './problems.ts';
 
-const RemoteAgent = strictMapping({
+/** How an agent is reached. */
+export const connectionFields = {
   /** The base URL. Credentials are sent to its origin only. */
   url: v.exactOptional(Url),
   /** The URL of the card. Default: `/.well-known/agent-card.json` below `url`. */
@@ -28,60 +28,79 @@ const RemoteAgent = strictMapping({
   /** The value of the header `Authorization`. Without a scheme, `Bearer` precedes it. */
   auth: v.exactOptional(Text),
   headers: v.exactOptional(mapping(AnyText)),
+  /**
+   * Sends an identity token of Google in `Authorization`, for an agent on Cloud Run: for the origin of the agent, or for
+   * this audience.
+   */
+  googleIdentity: v.exactOptional(v.union([v.literal(true), Url], 'must be true, or the URL of an audience')),
+};
+
+/** The limit for one call, from the first attempt to send it. At most 366 days. */
+export const CallSeconds = v.optional(v.pipe(Count, atMost(366 * 86_400)), 86_400);
+
+const RemoteAgent = strictMapping({
+  ...connectionFields,
   /** The ids of the skills that the model learns about. Default: all of the card. */
   skills: v.exactOptional(list(Text)),
   /** Each call needs the user's approval. */
   confirm: v.exactOptional(Flag),
-  /** The limit for one call, from the first attempt to send it. At most 366 days. */
-  timeoutSeconds: v.optional(v.pipe(Count, atMost(366 * 86_400)), 86_400),
+  timeoutSeconds: CallSeconds,
   /** Longer text of an answer is cut before the model sees it. */
   maxOutputChars: v.optional(v.pipe(Integer, atLeast(100)), 50_000),
 });
 
 export type RemoteAgentDefinition = v.InferOutput<typeof RemoteAgent>;
 
+export type RemoteConnectionDefinition = Pick<RemoteAgentDefinition, keyof typeof connectionFields>;
+
 export const RemoteAgents = v.optional(mapping(RemoteAgent), {});
 
 /** Checks the rules that the schema cannot express. */
 export function checkRemoteAgents(agents: Record<string, RemoteAgentDefinition>): Problem[] {
   const problems: Problem[] = [];
-  for (const [name, { url, card, auth, headers = {} }] of Object.entries(agents)) {
-    const report = (field: string, message: string) =>
-      problems.push({
-        path: ['agents', name, field],
-        key: true,
-        message: `agents.${name}${field === '' ? '' : `.${field}`}: ${message}`,
-      });
+  for (const [name, agent] of Object.entries(agents)) {
+    const path = ['agents', name];
     if (!/^[A-Za-z]\w{0,31}$/.test(name)) {
-      report(
-        '',
-        'the name of the agent is not valid (expected a letter, then up to 31 letters, digits or "_")',
-      );
+      problems.push({
+        path,
+        key: true,
+        message: `agents.${name}: the name of the agent is not valid (expected a letter, then up to 31 letters, digits or "_")`,
+      });
     }
-    if (url === undefined && card === undefined)
-      report('', 'must have url (of the agent) or card (the URL of its card)');
-    for (const [field, value] of Object.entries({ url, card })) {
-      if (value !== undefined && !URL.canParse(value)) report(field, `"${value}" is not a URL`);
-    }
-    const authProblem = auth === undefined ? undefined : findSecretProblem(auth);
-    if (authProblem !== undefined) report('auth', authProblem);
-    for (const [key, value] of Object.entries(headers)) {
-      const problem = findSecretProblem(value);
-      if (problem !== undefined) report('headers', `${key} ${problem}`);
-    }
+    problems.push(...checkConnection(path, agent));
   }
   return problems;
 }
 
-/** Returns the agents of a stored definition, perhaps of an older version, with their defaults. */
-export function readRemoteAgents(stored: JsonObject): Record<string, RemoteAgentDefinition> {
-  const { success, output } = v.safeParse(RemoteAgents, stored['agents']);
-  return success ? output : {};
+/** @param path of the agent in the definition */
+export function checkConnection(
+  path: readonly string[],
+  { url, card, auth, headers = {}, googleIdentity }: RemoteConnectionDefinition,
+): Problem[] {
+  const problems: Problem[] = [];
+  const report = (field: string | undefined, message: string) => {
+    const fields = [...path, ...(field === undefined ? [] : [field])];
+    problems.push({ path: fields, key: true, message: `${fields.join('.')}: ${message}` });
+  };
+  if (url === undefined && card === undefined)
+    report(undefined, 'must have url (of the agent) or card (the URL of its card)');
+  for (const [field, value] of Object.entries({ url, card })) {
+    if (value !== undefined && !URL.canParse(value)) report(field, `"${value}" is not a URL`);
+  }
+  const authProblem = auth === undefined ? undefined : findSecretProblem(auth);
+  if (authProblem !== undefined) report('auth', authProblem);
+  for (const [key, value] of Object.entries(headers)) {
+    const problem = findSecretProblem(value);
+    if (problem !== undefined) report('headers', `${key} ${problem}`);
+  }
+  if (auth !== undefined && googleIdentity !== undefined)
+    report('googleIdentity', 'excludes auth: both are the header Authorization');
+  return problems;
 }
 
 /** Returns the headers of requests to an agent. Calls `missing` with the name of each secret that is not set. */
 export function createAgentHeaders(
-  { auth, headers = {} }: RemoteAgentDefinition,
+  { auth, headers = {} }: RemoteConnectionDefinition,
   getSecret: (name: string) => string | undefined,
   missing: (name: string) => void,
 ): Record<string, string> {
@@ -97,7 +116,7 @@ export function createAgentHeaders(
 
 /** Returns the names of the secrets that agents refer to and that are not set, each once. */
 export function findMissingAgentSecrets(
-  agents: Record<string, RemoteAgentDefinition>,
+  agents: Record<string, RemoteConnectionDefinition>,
   getSecret: (name: string) => string | undefined,
 ): string[] {
   const missing = new Set<string>();

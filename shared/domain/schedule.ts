@@ -7,6 +7,10 @@ export const schedulesExtension = 'https://longhaul.dev/ext/schedules/v1';
 /** The times of a schedule: a cron expression in a time zone, or an interval. */
 export type Rhythm = { readonly cron: string; readonly timeZone: string } | { readonly everySeconds: number };
 
+/** The bounds of an interval, and of the catch-up window, in seconds. */
+export const everyBounds = { min: 10, max: 366 * 86_400 } as const;
+export const catchUpBounds = { min: 10, max: 31 * 86_400 } as const;
+
 export const overlapPolicies = ['skip', 'queue', 'cancel', 'allow'] as const;
 
 /** Decides about a due time while the previous task of the schedule is open. */

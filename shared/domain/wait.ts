@@ -39,6 +39,38 @@ export interface AgentWait {
   asks?: true;
   /** The agent has asked for no request before this time, in ISO 8601. */
   busyUntil?: string;
+  /** The conversation of the other agent: as the message names it, then as its answer does. For gateways. */
+  context?: string;
+  /** The task of the other agent that the message continues. For gateways. */
+  continues?: string;
+  /** How much of the other task our clients have got. For gateways, from the first record. */
+  shown?: ShownOutput;
+}
+
+/** How much of the output of another agent's task is stored in ours. Another run of the turn continues after it. */
+export interface ShownOutput {
+  /** The hash of its last status message. */
+  status?: string;
+  /** By the id of the artifact in our task. */
+  artifacts: Record<string, ShownArtifact>;
+  /** Our ids, by those of the other agent, if they differ. */
+  ids?: Record<string, string>;
+  /** Follows the ids of this task, so that they differ from those of earlier tasks of the other agent. */
+  suffix?: string;
+  /** Our ids of the artifacts of a task that was lost. They are given to those of its successor. */
+  lost?: string[];
+  /** How often the message was sent again because its task was lost. */
+  resends?: number;
+}
+
+/** `hash`: of the content that is stored: so many parts, of whose last text so many characters. */
+export interface ShownArtifact {
+  parts: number;
+  chars: number;
+  hash: string;
+  /** The hash of its name, description and metadata. */
+  head: string;
+  closed?: true;
 }
 
 /** How a callback ended. */

@@ -66,11 +66,21 @@ describe('README.md', { skip }, () => {
     assert.match(task.artifacts?.[0]?.parts[0]?.text ?? '', /^6 \* 7 = 42/);
   });
 
+  test('prints the events of a task with the client of the SDK', { timeout }, async (t) => {
+    const code = getCodeBlock('First task', 'ts').replace('http://localhost:8080', stack.apiUrl);
+    const { output, exited } = runNode(t, ['--input-type=module', '--eval', code]);
+    await exited;
+    assert.match(output(), /6 \* 7 = 42/);
+    assert.doesNotMatch(output(), /\[Object\]/);
+  });
+
   test('prints the three events of the first webhook', { timeout }, async (t) => {
     const port = await freePort();
     const output = await startReceiver(t, port);
     const command = getCodeBlock('First webhook', 'sh').replace(':9000', `:${port}`);
+    const { id: first } = await runCurl(stack, command);
     const { id } = await runCurl(stack, command);
+    assert.notEqual(id, first, 'the command can be sent again');
     const lines = await waitFor('three webhooks', () => {
       const found = output()
         .split('\n')

@@ -1,13 +1,17 @@
 /**
  * Agents on the servers of the official JavaScript SDKs of A2A 1.0 and 0.3, set up as in their samples. For the text
  * `ask` they ask for a city, for `wait` they work until they are canceled, and otherwise they stream `hello world`: for
- * `later` only when `release` is called.
+ * `later` only when `release` is called, and for `half` the second word. Those of 1.0 answer `message` by a single message,
+ * fail for `fail`, and answer `echo` with the message that they got, as data.
  */
+import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:http';
-import { AgentCard, Artifact, TaskState, type Message } from '@a2a-js/sdk';
+import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import { AgentCard, Artifact, Message as WireMessage, TaskState, type Message } from '@a2a-js/sdk';
 import { DefaultRequestHandler, InMemoryTaskStore, type AgentExecutor } from '@a2a-js/sdk/server';
 import { agentCardHandler, jsonRpcHandler, restHandler, UserBuilder } from '@a2a-js/sdk/server/express';
+import { A2AService, grpcService, UserBuilder as GrpcUsers } from '@a2a-js/sdk/server/grpc';
 import {
   DefaultRequestHandler as V03RequestHandler,
   InMemoryTaskStore as V03TaskStore,
@@ -45,9 +49,10 @@ export function release(): void {
   releases.emit('release');
 }
 
-/** `pushNotifications`: whether the agent sends them. */
+/** `pushNotifications`: whether the agent sends them. `port`: default: a free one. */
 interface SdkAgentOptions {
   pushNotifications?: boolean;
+  port?: number;
 }
 
 /**
@@ -56,30 +61,51 @@ interface SdkAgentOptions {
  */
 export async function startSdkAgent(
   t: Cleanup,
-  binding: 'JSONRPC' | 'HTTP+JSON',
-  { pushNotifications = false }: SdkAgentOptions = {},
+  binding: 'JSONRPC' | 'HTTP+JSON' | 'GRPC',
+  { pushNotifications = false, port = 0 }: SdkAgentOptions = {},
 ): Promise<string> {
   const app = express();
-  const url = await listen(t, createServer(app));
+  const url = await listen(t, createServer(app), port);
+  const grpc = binding === 'GRPC' ? new GrpcServer() : undefined;
+  const address = grpc ? `127.0.0.1:${await bindGrpc(t, grpc)}` : `${url}/a2a`;
   const card = AgentCard.fromJSON({
     ...common,
     capabilities: { ...common.capabilities, pushNotifications },
-    supportedInterfaces: [{ url: `${url}/a2a`, protocolBinding: binding, protocolVersion: '1.0' }],
+    supportedInterfaces: [{ url: address, protocolBinding: binding, protocolVersion: '1.0' }],
   });
   const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), executor);
   const parts = { requestHandler, userBuilder: UserBuilder.noAuthentication };
   app.use('/.well-known/agent-card.json', agentCardHandler({ agentCardProvider: requestHandler }));
-  app.use('/a2a', binding === 'JSONRPC' ? jsonRpcHandler(parts) : restHandler(parts));
+  app.post('/release', (_request, response) => {
+    release();
+    response.end();
+  });
+  if (grpc)
+    grpc.addService(A2AService, grpcService({ requestHandler, userBuilder: GrpcUsers.noAuthentication }));
+  else app.use('/a2a', binding === 'JSONRPC' ? jsonRpcHandler(parts) : restHandler(parts));
   return url;
+}
+
+async function bindGrpc(t: Cleanup, server: GrpcServer): Promise<number> {
+  t.after(() => server.forceShutdown());
+  return new Promise((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+      error ? reject(error) : resolve(port),
+    ),
+  );
 }
 
 /** @returns the address */
 export async function startV03SdkAgent(
   t: Cleanup,
-  { pushNotifications = false }: SdkAgentOptions = {},
+  { pushNotifications = false, port = 0 }: SdkAgentOptions = {},
 ): Promise<string> {
   const app = express();
-  const url = await listen(t, createServer(app));
+  const url = await listen(t, createServer(app), port);
+  app.post('/release', (_request, response) => {
+    release();
+    response.end();
+  });
   const capabilities = { ...common.capabilities, pushNotifications };
   const card = {
     ...common,
@@ -108,11 +134,26 @@ const executor: AgentExecutor = {
     const { messageId } = userMessage;
     executions.set(messageId, (executions.get(messageId) ?? 0) + 1);
     const ids = { taskId, contextId, metadata: undefined };
-    const update = (state: TaskState): void =>
+    const createReply = (reply: string): Message =>
+      WireMessage.fromJSON({
+        messageId: randomUUID(),
+        role: 'ROLE_AGENT',
+        taskId,
+        contextId,
+        parts: [{ text: reply }],
+      });
+    if (getText(userMessage) === 'message') {
+      bus.publish({ kind: 'message', data: createReply('just a message') });
+      bus.finished();
+      return;
+    }
+    const update = (state: TaskState, reply?: string): void => {
+      const message = reply === undefined ? undefined : createReply(reply);
       bus.publish({
         kind: 'statusUpdate',
-        data: { ...ids, status: { state, message: undefined, timestamp: undefined } },
+        data: { ...ids, status: { state, message, timestamp: undefined } },
       });
+    };
     const status = { state: TaskState.TASK_STATE_SUBMITTED, message: undefined, timestamp: undefined };
     const created = {
       id: taskId,
@@ -128,13 +169,20 @@ const executor: AgentExecutor = {
     if (text === 'wait') return;
     if (text === 'later') await once(releases, 'release');
     if (text === 'ask') {
-      update(TaskState.TASK_STATE_INPUT_REQUIRED);
+      update(TaskState.TASK_STATE_INPUT_REQUIRED, 'Which city?');
+    } else if (text === 'fail') {
+      update(TaskState.TASK_STATE_FAILED, 'no such city');
     } else {
+      const parts = text === 'echo' ? [{ data: WireMessage.toJSON(userMessage) }] : undefined;
       for (const [index, word] of ['hello ', 'world'].entries()) {
-        const artifact = Artifact.fromJSON({ artifactId: 'answer', parts: [{ text: word }] });
+        if (text === 'half' && index === 1) {
+          update(TaskState.TASK_STATE_WORKING, 'half done');
+          await once(releases, 'release');
+        }
+        const artifact = Artifact.fromJSON({ artifactId: 'answer', parts: parts ?? [{ text: word }] });
         bus.publish({
           kind: 'artifactUpdate',
-          data: { ...ids, artifact, append: index > 0, lastChunk: index > 0 },
+          data: { ...ids, artifact, append: index > 0 && parts === undefined, lastChunk: index > 0 },
         });
       }
       update(TaskState.TASK_STATE_COMPLETED);
@@ -171,6 +219,7 @@ const v03Executor: V03Executor = {
       update('input-required', true);
     } else {
       for (const [index, word] of ['hello ', 'world'].entries()) {
+        if (text === 'half' && index === 1) await once(releases, 'release');
         const artifact = { artifactId: 'answer', parts: [{ kind: 'text' as const, text: word }] };
         bus.publish({ kind: 'artifact-update', ...ids, artifact, append: index > 0, lastChunk: index > 0 });
       }

@@ -45,8 +45,10 @@ export function registerAgentNotifications(
         );
       }
       const { task, settles } = readNotification(readText(request));
-      if (call.isOpen && (settles || call.wait.task === undefined)) {
-        outbox.publish(await reportCall(db, { wakeupGraceSeconds }, { token, task, wakes: settles }));
+      // A gateway shows all that its task brings.
+      const wakes = settles || call.wait.shown !== undefined;
+      if (call.isOpen && (wakes || call.wait.task === undefined)) {
+        outbox.publish(await reportCall(db, { wakeupGraceSeconds }, { token, task, wakes }));
       }
       return await reply.send(accepted);
     } catch (error) {

@@ -17,6 +17,7 @@ import { priorityExtension } from '../extensions/priority.ts';
 import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
 import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
+import type { MergedDefinition } from './upstream.ts';
 
 interface Addresses {
   publicUrl: string;
@@ -98,10 +99,11 @@ export function hasExtendedCard(definition: AgentDefinition, auth: AuthConfig): 
   return isAuthenticationOn(auth) && (definition.extendedSkills ?? []).length > 0;
 }
 
-export function createAgentCard(definition: AgentDefinition, parts: CardParts): AgentCard {
+export function createAgentCard(definition: MergedDefinition, parts: CardParts): AgentCard {
   const { auth, protocol, extended = false } = parts;
   // Only the worker loads tools in code, so the api cannot see whether one of them is marked `confirm`.
   const mayNeedApproval =
+    definition.approves === true ||
     definition.toolModules.length > 0 ||
     Object.values(definition.mcpServers).some(({ confirm = [] }) => confirm.length > 0);
   return AgentCard.fromJSON({

@@ -17,17 +17,24 @@ const v02CardPath = '/.well-known/agent.json';
 /** One minute: a deploy that changes the card is visible soon enough. */
 const cacheControl = 'public, max-age=60';
 
+/** @param getCard returns the current card: that of a gateway changes with the agent behind it */
 export async function registerCard(
   app: FastifyInstance,
-  card: AgentCard,
+  getCard: () => AgentCard,
   { signJson, publicKeys }: CardSigner,
 ): Promise<void> {
-  const legacy = supportsV03(card);
-  const current = createDocument(AgentCard.toJSON(card));
-  const dualVersion = legacy ? createDocument(await toDualVersionCard(card, signJson)) : current;
+  const legacy = supportsV03(getCard());
+  const create = async (card: AgentCard): Promise<CardDocuments> => {
+    const current = createDocument(AgentCard.toJSON(card));
+    const dualVersion = legacy ? createDocument(await toDualVersionCard(card, signJson)) : current;
+    return { card, current, dualVersion };
+  };
+  let documents = await create(getCard());
   for (const path of [`/${AGENT_CARD_PATH}`, ...(legacy ? [v02CardPath] : [])]) {
     app.get(path, async (request, reply) => {
       addVary(reply, A2A_VERSION_HEADER);
+      if (documents.card !== getCard()) documents = await create(getCard());
+      const { current, dualVersion } = documents;
       return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
     });
   }
@@ -36,7 +43,13 @@ export async function registerCard(
   app.get(cardJwksPath, async (request, reply) => sendDocument(request, reply, keys));
 }
 
-/** A response that does not change during the life of the process. */
+interface CardDocuments {
+  /** Which they show. */
+  card: AgentCard;
+  current: StaticDocument;
+  dualVersion: StaticDocument;
+}
+
 interface StaticDocument {
   body: string;
   etag: string;

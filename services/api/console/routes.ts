@@ -36,6 +36,9 @@ const contentSecurityPolicy = [
   'trusted-types dompurify',
 ].join('; ');
 
+/** Names of files, not paths of the page: a page in place of a script would hide that it is missing. */
+const fileName = /\.(?:js|mjs|css|map|json|svg|png|webp|ico|txt|html|woff2?)$/i;
+
 /** After the start. */
 const warmUpMs = 1_000;
 
@@ -58,7 +61,14 @@ export function registerConsole(
   const compress = createCompress();
 
   for (const url of [consolePath, `${consolePath}/*`]) {
-    app.route({ method: 'GET', url, handler: sendPage });
+    app.route({
+      method: 'GET',
+      url,
+      handler: async (request, reply) => {
+        const name = new URL(request.url, publicUrl).pathname.replace(/.*\//, '');
+        return fileName.test(name) ? refuse(reply, name) : sendPage(request, reply);
+      },
+    });
   }
   // Browsers alone ask for HTML. Every other client is answered as if this route did not exist.
   app.get('/', (request, reply) => {
@@ -71,15 +81,17 @@ export function registerConsole(
     const files = await read(reply);
     if (files === undefined) return reply;
     const content = files.assets.get(name);
-    if (content === undefined) {
-      const error = new HttpRequestError(404, `${name} is not a file of the console: reload the page`);
-      return sendFailure(reply, log, error, plainFailure);
-    }
+    if (content === undefined) return refuse(reply, name);
     void reply
       .header('cache-control', 'public, max-age=31536000, immutable')
       .header('content-type', types[name.replace(/.*\./, '')] ?? 'application/octet-stream');
     return compress(request, reply, content);
   });
+
+  function refuse(reply: FastifyReply, name: string): FastifyReply {
+    const error = new HttpRequestError(404, `${name} is not a file of the console: reload the page`);
+    return sendFailure(reply, log, error, plainFailure);
+  }
 
   async function sendPage(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const files = await read(reply);

@@ -3,7 +3,6 @@
  * the agent: it accepts messages, and reads, follows and cancels tasks.
  */
 import type {
-  AgentCard,
   CancelTaskRequest,
   GetTaskRequest,
   ListTasksRequest,
@@ -41,6 +40,7 @@ import {
   streamCloses,
   streamedEvent,
 } from './call-state.ts';
+import type { CurrentCards } from '../card/cards.ts';
 import { getCaller } from './caller.ts';
 import { checkHistoryLength } from './validate/message.ts';
 import { toEntityTag } from '../http/conditional.ts';
@@ -66,9 +66,7 @@ interface StreamStart {
 
 export interface HandlerParts {
   db: Db;
-  card: AgentCard;
-  /** For authenticated callers; undefined: there is none. */
-  extendedCard: AgentCard | undefined;
+  cards: CurrentCards;
   send: Send;
   follower: Follower;
   outbox: OutboxPublisher;
@@ -85,11 +83,12 @@ export interface HandlerParts {
 }
 
 export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
-  const { db, card, log, pushConfigs, wakeupGraceSeconds } = parts;
+  const { db, cards, log, pushConfigs, wakeupGraceSeconds } = parts;
   const read = createCachedReader(db);
   const list = createTaskLister(db);
 
   async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
+    if (id === '') throw new RequestMalformedError('id is missing or empty: expected the id of a task');
     const caller = getCaller(context);
     const found = isUuid(id) ? await read(caller, id, options) : undefined;
     if (found === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
@@ -187,19 +186,18 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   }
 
   return {
-    getAgentCard: () => Promise.resolve(card),
+    getAgentCard: () => Promise.resolve(cards.card),
 
     // Section 3.3.4: a capability that the public card does not announce is unsupported, not merely
     // unconfigured.
     getAuthenticatedExtendedAgentCard: (_request, context) =>
       withClientErrors(log, async () => {
-        if (parts.extendedCard === undefined || context.user?.isAuthenticated !== true) {
+        const { extendedCard } = cards;
+        if (extendedCard === undefined || context.user?.isAuthenticated !== true) {
           throw new UnsupportedOperationError('this agent has no extended card');
         }
         // Its signatures cover the fields of 1.0, which a card of 0.3 does not have.
-        return context.requestedVersion === '0.3'
-          ? { ...parts.extendedCard, signatures: [] }
-          : parts.extendedCard;
+        return context.requestedVersion === '0.3' ? { ...extendedCard, signatures: [] } : extendedCard;
       }),
 
     sendMessage: (request, context) =>

@@ -44,7 +44,7 @@ export async function* followTask(
   { signal, onReconnect }: FollowOptions,
   stream?: AsyncIterable<StreamEventJson>,
 ): AsyncGenerator<StreamEventJson, void, undefined> {
-  const progress = { id, lastEvent: undefined as number | undefined };
+  const progress: Progress = { id, lastEvent: undefined, lastTask: undefined };
   let source = stream ?? open(agent, progress, signal);
   let lastAnswer = performance.now();
   for (let failures = 0; ;) {
@@ -53,8 +53,8 @@ export async function* followTask(
       for await (const event of source) {
         failures = 0;
         lastAnswer = performance.now();
-        record(progress, event);
-        yield event;
+        const isKnown = record(progress, event);
+        if (!isKnown) yield event;
         if (isSettled(event)) return;
       }
     } catch (error) {
@@ -78,6 +78,8 @@ interface Progress {
   id: string | undefined;
   /** Number of the last event, if the agent numbers them. */
   lastEvent: number | undefined;
+  /** The last task that was yielded, as JSON. */
+  lastTask: string | undefined;
 }
 
 async function* open(
@@ -111,12 +113,20 @@ async function* poll(
   }
 }
 
-function record(progress: Progress, event: StreamEventJson): void {
+/** Returns whether the event is a task as it was before: each connection starts with one. */
+function record(progress: Progress, event: StreamEventJson): boolean {
   const { task, statusUpdate, artifactUpdate } = event;
   progress.id ??= task?.id ?? statusUpdate?.taskId ?? artifactUpdate?.taskId;
   const replay = (task ?? statusUpdate ?? artifactUpdate)?.metadata?.[replayExtension];
-  if (typeof replay !== 'object' || replay === null || Array.isArray(replay)) return;
-  if (typeof replay['event'] === 'number') progress.lastEvent = replay['event'];
+  const isNumbered = typeof replay === 'object' && replay !== null && !Array.isArray(replay);
+  const number = isNumbered && typeof replay['event'] === 'number' ? replay['event'] : undefined;
+  const before = { ...progress };
+  progress.lastEvent = number ?? progress.lastEvent;
+  if (task === undefined) return false;
+  progress.lastTask = JSON.stringify(task);
+  return number === undefined
+    ? progress.lastTask === before.lastTask
+    : before.lastEvent !== undefined && number <= before.lastEvent;
 }
 
 /** Errors that another connection cannot cure. */

@@ -27,7 +27,9 @@ export async function request(input: string | URL | Request, init?: RequestInit)
     response = await fetch(input, { ...init, redirect: 'manual' });
   } catch (error) {
     if (init?.signal?.aborted === true) throw error;
-    throw new TransientError(`no answer from ${url.origin}: ${getReason(error)}`, { cause: error });
+    const reason = getReason(error);
+    const hint = reason === 'ECONNREFUSED' && isLocal(url) ? `. ${startHint}` : '';
+    throw new TransientError(`no answer from ${url.origin}: ${reason}${hint}`, { cause: error });
   }
   const { status } = response;
   if (transientStatuses.includes(status)) {
@@ -47,6 +49,13 @@ export async function request(input: string | URL | Request, init?: RequestInit)
     );
   }
   return response;
+}
+
+const startHint =
+  'Nothing listens there: start an agent with longhaul dev, or name another one with --url or LONGHAUL_URL';
+
+function isLocal({ hostname }: URL): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
 }
 
 function getReason(error: unknown): string {

@@ -1,12 +1,26 @@
 /** The texts of the files that `longhaul init` writes. */
-export const languages = ['yaml', 'typescript', 'javascript'] as const;
+export const languages = ['yaml', 'typescript', 'javascript', 'gateway'] as const;
 export type Language = (typeof languages)[number];
 
 export interface ProjectOptions {
   language: Language;
   /** The name of the agent on its card. */
   name: string;
+  /** The agent behind a gateway. */
+  url?: string;
 }
+
+const createGateway = (
+  name: string,
+  url: string,
+): string => `# The whole behavior is the agent at this address: docs/gateway.md of longhaul explains all fields.
+name: ${JSON.stringify(name)}
+description: Answers questions.
+version: 1.0.0
+a2a:
+  url: ${url}
+  # auth: \${env:AGENT_TOKEN} # Authorization: Bearer …
+`;
 
 const createDefinition = (name: string): string => `# The agent: docs/agents of longhaul explains all fields.
 name: ${JSON.stringify(name)}
@@ -110,7 +124,12 @@ const tsconfig = `{
 }
 `;
 
-export function createAgentFiles({ language, name }: ProjectOptions): Record<string, string> {
+export function createAgentFiles({
+  language,
+  name,
+  url = 'http://localhost:9999',
+}: ProjectOptions): Record<string, string> {
+  if (language === 'gateway') return { 'agent.yaml': createGateway(name, url) };
   if (language === 'yaml') return { 'agent.yaml': createDefinition(name), 'agent.test.js': yamlTest };
   const extension = language === 'typescript' ? 'ts' : 'js';
   return {
@@ -142,12 +161,17 @@ CMD ["worker"]
 `,
 };
 
-export const createReadme = (name: string): string => `# ${name}
+const testLine = `npm test                    # crashes the agent after each step, and expects the same answer
+`;
+
+export const createReadme = ({
+  name,
+  language,
+}: Pick<ProjectOptions, 'name' | 'language'>): string => `# ${name}
 
 \`\`\`sh
 npm install
-npm test                    # crashes the agent after each step, and expects the same answer
-npx longhaul dev            # runs everything on this machine, and restarts the worker when the agent changes
+${language === 'gateway' ? '' : testLine}npx longhaul dev            # runs everything on this machine, and restarts the worker when the agent changes
 npx longhaul send "Hello"   # in another terminal
 npx longhaul deploy         # on Google Cloud, with PROJECT_ID set; --dry-run prints the commands
 \`\`\`

@@ -8,7 +8,7 @@ import { commonFiles, createAgentFiles, createReadme, type Language, type Projec
  * @throws {Error} if one of the files exists; nothing is written then
  */
 export function createProject(folder: string, options: ProjectOptions): string[] {
-  const files = { ...createAgentFiles(options), ...commonFiles, 'README.md': createReadme(options.name) };
+  const files = { ...createAgentFiles(options), ...commonFiles, 'README.md': createReadme(options) };
   const existing = Object.keys(files).filter((name) => existsSync(path.join(folder, name)));
   if (existing.length > 0) {
     throw new Error(`${folder} already has ${existing.join(', ')}: expected a folder without these files.`);

@@ -7,6 +7,7 @@ const kinds: Record<Language, string> = {
   yaml: 'a Gemini agent as data (agent.yaml)',
   typescript: 'an agent in TypeScript (agent.ts)',
   javascript: 'an agent in JavaScript (agent.js)',
+  gateway: 'an A2A agent that exists already, in any language (agent.yaml)',
 };
 
 /** An empty answer takes the default: the first kind, and "My agent". The end of the input counts as empty answers. */

@@ -24,11 +24,16 @@ export function parseCount(max: number): (value: string) => number {
 
 const units = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
 
-/** Returns the seconds of a duration such as `10m`. */
-export function parseDuration(value: string): number {
-  const [, count, unit] = /^(\d{1,6})(s|m|h|d)$/.exec(value) ?? [];
-  if (count === undefined) throw new InvalidArgumentError('Expected a duration such as 30s, 10m, 2h or 1d.');
-  return Number(count) * units[unit as keyof typeof units];
+/** Returns the seconds of a duration such as `10m`, within bounds in seconds. */
+export function parseDuration({ min, max }: { min: number; max: number }): (value: string) => number {
+  return (value) => {
+    const [, count, unit] = /^(\d{1,6})(s|m|h|d)$/.exec(value) ?? [];
+    const seconds = count === undefined ? Number.NaN : Number(count) * units[unit as keyof typeof units];
+    if (seconds >= min && seconds <= max) return seconds;
+    throw new InvalidArgumentError(
+      `Expected a duration such as 30s, 10m, 2h or 1d, from ${min}s to ${max / 86_400}d.`,
+    );
+  };
 }
 
 /** An ISO 8601 time with its zone, or a delay from now such as `10m`. */

@@ -8,6 +8,7 @@ import {
   loadAgentDefinition,
   readCodeDefinition,
 } from '#shared/agent/load-definition.ts';
+import { readGateway } from '#shared/agent/gateway.ts';
 import { getPowers, type Powers } from '#shared/agent/powers.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
@@ -15,6 +16,7 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Agent } from './agent.ts';
 import type { DownloadLimits } from './files/downloads.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
+import { gatewayAgent } from './gateway/agent.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
 import type { RemoteAgents } from './remote/agent.ts';
@@ -66,11 +68,12 @@ export async function loadPowers(
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
   const { agentFile, agentModule } = options;
   if (agentModule === undefined) {
-    checkCredentials(options.gemini);
-    if (agentFile !== undefined) {
-      await checkDefinition(await loadAgentDefinition(agentFile), agentFile, options.getSecret);
-    }
-    return createLazyGeminiAgent(options);
+    const file = findDefinitionFile(agentFile);
+    const definition = file === undefined ? undefined : await loadAgentDefinition(file);
+    if (definition?.a2a === undefined) checkCredentials(options.gemini);
+    if (definition !== undefined && agentFile !== undefined)
+      await checkDefinition(definition, agentFile, options.getSecret);
+    return createAgentByDefinition(options);
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };
@@ -94,12 +97,27 @@ export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
       `AGENT_MODULE ${path} has a definition, and so does AGENT_FILE ${agentFile}: expected one of them.`,
     ]);
   }
+  if (agentFile !== undefined && (await loadAgentDefinition(agentFile)).a2a !== undefined) {
+    throw new ConfigError([
+      `AGENT_MODULE ${path} has no effect: the whole behavior of AGENT_FILE ${agentFile} is its a2a. Expected one of them.`,
+    ]);
+  }
   return exported.default;
+}
+
+/** Runs each turn as its definition says, which may be an earlier one than that of this worker. */
+function createAgentByDefinition(options: LoadAgentOptions): Agent {
+  const gemini = createLazyGeminiAgent(options);
+  return {
+    ...gemini,
+    run: async (turn) =>
+      readGateway(turn.definition) === undefined ? gemini.run(turn) : gatewayAgent.run(turn),
+  };
 }
 
 /** @throws {ConfigError} if a secret is not set or a tool module is not valid */
 async function checkDefinition(
-  { mcpServers, agents, toolModules }: AgentDefinition,
+  { mcpServers, agents, a2a, toolModules }: AgentDefinition,
   agentFile: string,
   getSecret: LoadAgentOptions['getSecret'],
 ): Promise<void> {
@@ -109,6 +127,10 @@ async function checkDefinition(
   const problems = [
     ...findMissingSecrets(mcpServers, getSecret).map((name) => ({ name, field: 'mcpServers' })),
     ...findMissingAgentSecrets(agents, getSecret).map((name) => ({ name, field: 'agents' })),
+    ...findMissingAgentSecrets(a2a === undefined ? {} : { a2a }, getSecret).map((name) => ({
+      name,
+      field: 'a2a',
+    })),
   ].map(({ name, field }) => `${name} is not set, but the ${field} of AGENT_FILE ${agentFile} refer to it`);
   await loadToolModules(toolModules, getAgentDirectory(agentFile)).catch((error: unknown) => {
     if (!(error instanceof FatalError)) throw error;

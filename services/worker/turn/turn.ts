@@ -4,17 +4,17 @@
  */
 import { getHistoryTurns } from '#shared/agent/definition.ts';
 import type { ClaimedTask } from '#shared/db/turns/claim.ts';
-import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { Json, Message, Part } from '#shared/domain/message.ts';
-import { maxEventBytes } from '#shared/domain/sizes.ts';
+import type { Artifact, Json, Message, Part } from '#shared/domain/message.ts';
 import { addUsage, noUsage, sumUsage, type Usage } from '#shared/domain/usage.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
+import type { Relays } from '../agent/gateway/relays.ts';
 import { openModelWait, type ModelWaits } from '../agent/model-wait.ts';
 import type { Calls } from './calls/calls.ts';
 import type { OpenTurnCalls } from './calls/open.ts';
@@ -23,19 +23,21 @@ import type { OpenTurnChildren } from './children/open.ts';
 import { readParentTaskId } from './children/tasks.ts';
 import { checkContent, checkOutcome, checkStep } from './output/check.ts';
 import type { OpenTurnFiles } from './output/files.ts';
+import { createMessageFitter, fitOutcome } from './output/fit-message.ts';
 import { createStore, type FindEvent } from './output/store.ts';
 import { createTurnArtifacts } from './output/turn-artifacts.ts';
 import { checkHistoryTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage, createProgressEvent } from './outcome.ts';
 import { createResultWriter, hashInput, TurnRecord, type StepIdentity } from './record.ts';
+import { relayTurn } from './relay/relay.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
 import { createVersionReader } from './versions.ts';
 import { Waits, type Suspension } from './waits.ts';
 
-export interface WorkerTurn extends Turn, ModelWaits {
+export interface WorkerTurn extends Turn, ModelWaits, Relays {
   /**
    * Stores the large parts of the outcome's message as files.
    *
@@ -58,9 +60,6 @@ export interface WorkerTurn extends Turn, ModelWaits {
    */
   usage(): Usage | undefined;
 }
-
-/** Bytes of an event without the parts of its message: ids, state, usage. */
-const maxEnvelopeBytes = 4096;
 
 export interface TurnParts {
   held: HeldLease;
@@ -166,10 +165,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     await store([], [marker]);
   });
 
-  async function fitMessage(content: Part[] | string): Promise<Part[]> {
-    const parts = typeof content === 'string' ? [{ text: content }] : content;
-    return files.fit('The message', parts, maxEventBytes - maxEnvelopeBytes);
-  }
+  const fitMessage = createMessageFitter(files);
 
   const createProgress = (message: Message): NewEvent =>
     createProgressEvent(ids, parts.getStatusTime(), message);
@@ -193,6 +189,20 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     store: (events, steps) => store(events, steps),
   });
 
+  const showProgress = async (content: Part[] | string, marks: readonly NewStep[] = []): Promise<void> => {
+    check(checkContent, 'progress', content);
+    await waits.run(async () => {
+      const message = createAgentMessage(ids, await fitMessage(content));
+      await store([createProgress(message)], marks);
+    });
+  };
+  /** Output that is stored together with how far it is stored. */
+  const streamed = {
+    readArtifact: (artifactId: string) => files.readArtifact(artifactId),
+    openArtifact: (head: Omit<Artifact, 'parts'>, stored: readonly Part[]) => artifacts.open(head, stored),
+    showProgress: (content: Part[] | string, mark: NewStep) => showProgress(content, [mark]),
+  };
+
   let openedChildren: Children | undefined;
   const openChildren = (): Children =>
     (openedChildren ??= parts.openChildren({
@@ -211,6 +221,9 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         await store([], [{ ...step, output }], used.length > 0);
       },
     }));
+
+  const read = <T>(operation: () => Promise<T>): Promise<T> =>
+    retryReadWhileLeased(held, log, operation, signal, releaseSignal);
 
   let openedCalls: Calls | undefined;
   const openCalls = (): Calls =>
@@ -246,23 +259,26 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     sleep: (name, until) => waits.sleep(name, until),
     callback: (name, options) => waits.callback(name, options),
     call: (agent, message, options) => openCalls().call(agent, message, options),
+    relay: () =>
+      relayTurn({
+        ...streamed,
+        lease,
+        input,
+        calls: openCalls(),
+        run: (operation) => waits.run(operation),
+        readEarlierCall: (name) => read(() => input.readEarlierCall(name)),
+        readFile: (url) => files.read(url),
+      }),
     spawn: (name, messages, options) => openChildren().spawn(name, messages, options),
     join: (name, spawned, options) => openChildren().join(name, spawned, options),
     waitForModel: (name, options = {}) =>
       openModelWait(name, options, {
+        ...streamed,
         waits,
         store: storeWait,
         publicUrl: parts.publicUrl,
-        readArtifact: (artifactId) => files.readArtifact(artifactId),
-        openArtifact: (head, stored) => artifacts.open(head, stored),
-        showProgress: (text, mark) =>
-          waits.run(() => store([createProgress(createAgentMessage(ids, text))], [mark])),
       }),
-    readStoredReply: (earlier) =>
-      waits.run(() => {
-        const read = (): ReturnType<TurnInput['readStoredReply']> => input.readStoredReply(earlier);
-        return retryReadWhileLeased(held, log, read, signal, releaseSignal);
-      }),
+    readStoredReply: (earlier) => waits.run(() => read(() => input.readStoredReply(earlier))),
     suspended: waits.suspended,
     usage: () => taskUsage,
     complete: async (outcome) => {
@@ -276,22 +292,11 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     readHistory: ({ maxTurns = getHistoryTurns(input.definition) } = {}) =>
       waits.run(async () => {
         check(checkHistoryTurns, maxTurns);
-        const read = (): Promise<TurnHistory> => input.readHistory(maxTurns);
-        return toHistory(await retryReadWhileLeased(held, log, read, signal, releaseSignal), lease.taskId);
+        return toHistory(await read(() => input.readHistory(maxTurns)), lease.taskId);
       }),
     readFile: (url) => waits.run(() => files.read(url)),
     reserveMemory: (bytes) => waits.run(() => parts.reserveMemory(bytes)),
-    storeOutcomeFiles: async (outcome) => {
-      if ('direct' in outcome) return { direct: await fitMessage(outcome.direct) };
-      return outcome.message === undefined
-        ? outcome
-        : { ...outcome, message: await fitMessage(outcome.message) };
-    },
-    progress: async (content) => {
-      check(checkContent, 'progress', content);
-      await waits.run(async () =>
-        store([createProgress(createAgentMessage(ids, await fitMessage(content)))]),
-      );
-    },
+    storeOutcomeFiles: (outcome) => fitOutcome(outcome, fitMessage),
+    progress: showProgress,
   };
 }

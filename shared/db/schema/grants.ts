@@ -31,7 +31,11 @@ const closeCalls: Rights = {
 
 export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<DatabaseService, Rights>>>>> = {
   // Workers run definitions, so only they and the migration write them.
-  agents: { api: { ...read, update: ['used_at'] }, worker: append, dispatcher: read },
+  agents: {
+    api: { ...read, update: ['used_at'] },
+    worker: { ...append, update: ['card'] },
+    dispatcher: read,
+  },
   gates: { api: write, worker: all, dispatcher: all },
   extended_leases: { api: read, worker: all, dispatcher: all },
   tasks: { api: write, worker: all, dispatcher: all },

@@ -14,6 +14,7 @@ create table agents (
   definition jsonb not null,
   created_at timestamp with time zone not null default now(),
   used_at timestamp with time zone not null default now(),
+  card json,
   PRIMARY KEY (hash)
 );
 

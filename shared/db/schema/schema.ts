@@ -14,7 +14,13 @@ type NullableTime = ColumnType<Date | null, Date | string | null | undefined, Da
 type NullableJson<T extends object> = JSONColumnType<T | null, string | null | undefined, string | null>;
 
 export interface Database {
-  agents: { hash: string; definition: JSONColumnType<JsonObject>; created_at: TimeOrNow; used_at: TimeOrNow };
+  agents: {
+    hash: string;
+    definition: JSONColumnType<JsonObject>;
+    created_at: TimeOrNow;
+    used_at: TimeOrNow;
+    card: NullableJson<JsonObject>;
+  };
   gates: {
     task_id: string;
     fence: Generated<number>;

@@ -52,6 +52,25 @@ export async function storeOwnAgent(db: Db, source: AgentSource): Promise<void> 
     .execute();
 }
 
+/** Stores the card of the agent behind a gateway. Returns false if its definition is not stored yet. */
+export async function storeUpstreamCard(db: Db, hash: string, card: JsonObject): Promise<boolean> {
+  const text = JSON.stringify(card);
+  const { rows } = await sql<{ found: boolean }>`
+    with stored as (select card::text from agents where hash = ${hash}),
+      changed as (
+        update agents set card = ${text}::json from stored
+        where hash = ${hash} and stored.card is distinct from ${text}
+      )
+    select true as found from stored`.execute(db);
+  return rows.length > 0;
+}
+
+/** Returns the last card that a worker has read of the agent behind a gateway; undefined: none has. */
+export async function readUpstreamCard(db: Db, hash: string): Promise<JsonObject | undefined> {
+  const row = await db.selectFrom('agents').select('card').where('hash', '=', hash).executeTakeFirst();
+  return row?.card ?? undefined;
+}
+
 const maxCached = 100;
 
 /** Reads definitions through a cache, so that tasks share one object. Returns `{}` for an unknown hash. */

@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
+import { readEarlierCall, type EarlierCall } from '../calls/earlier.ts';
 import type { Db } from '../client/pool.ts';
 import { readStoredReply, type StoredReplyRow } from '../models/stored-replies.ts';
 import { createAgentReader } from '../tasks/agents.ts';
@@ -31,6 +32,8 @@ export interface TurnInput extends TurnContent {
   readHistory: (maxTurns: number) => Promise<TurnHistory>;
   /** See db/models/stored-replies.ts. */
   readStoredReply: (turn: { taskId: string; turn: number }) => Promise<StoredReplyRow | undefined>;
+  /** Returns the last call under this name in an earlier turn of the context; undefined if there is none. */
+  readEarlierCall: (name: string) => Promise<EarlierCall | undefined>;
   /** Usage of the task so far; undefined if it has called no model. */
   usage: Usage | undefined;
 }
@@ -82,6 +85,8 @@ export function createInputReader(
       references: await readReferences(db, task, taskId, [read]),
       startedSecondsAgo: Math.max(0, read.startedSecondsAgo - countWaitedSeconds(read.steps)),
       readStoredReply: (turn) => readStoredReply(db, turn),
+      readEarlierCall: async (name) =>
+        hasHistory ? readEarlierCall(db, lease, toContextKey(task), name) : undefined,
       readHistory: async (maxTurns) => {
         const history =
           hasHistory && maxTurns > 0

@@ -209,7 +209,9 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
 
 /** Whether a turn that crashes after this step has done something since its last crash. */
 function isProgress({ output, wait }: NewStep): boolean {
-  return output !== null || (wait?.wait.kind === 'model' && wait.wait.cursor !== undefined);
+  if (output !== null) return true;
+  if (wait?.wait.kind === 'agent') return Object.keys(wait.wait.shown?.artifacts ?? {}).length > 0;
+  return wait?.wait.kind === 'model' && wait.wait.cursor !== undefined;
 }
 
 /** Returns the JSON of the status message after the write, or null if it does not change. */
@@ -266,7 +268,7 @@ function upsertSteps(steps: readonly (NewStep & { taskId: string })[]): RawBuild
         set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
           finished_at = excluded.finished_at,
           -- Keeps the report of a webhook, which another transaction may have added.
-          wait = case when excluded.wait ->> 'kind' = 'model'
+          wait = case when excluded.wait ->> 'kind' in ('model', 'agent')
             then (steps.wait::jsonb || excluded.wait::jsonb)::json else steps.wait end,
           due_at = case when excluded.wait is null then steps.due_at else excluded.due_at end
         where steps.output is null

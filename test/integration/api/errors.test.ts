@@ -365,6 +365,14 @@ describe('errors of the api service', () => {
     assertRefused(await send({ taskId: uuidv7() }), code.TASK_NOT_FOUND, /was not found/);
   });
 
+  test('asks for the id of a task that is missing', async () => {
+    for (const method of ['GetTask', 'CancelTask', 'SubscribeToTask']) {
+      for (const params of [{}, { id: '' }]) {
+        assertRefused(await stack.rpc(method, params), code.INVALID_PARAMS, /^id is missing or empty/);
+      }
+    }
+  });
+
   test('refuses a messageId that was used with other content', async () => {
     const first = createMessage();
     const { result } = await send(first);

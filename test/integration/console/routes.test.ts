@@ -60,6 +60,16 @@ describe('the routes of the console', () => {
     assert.equal((await fetch(`${url}/console/assets/main-2.js`)).status, 404);
   });
 
+  test('answer 404 for files that they do not have', async (t) => {
+    const { url } = await startApiServer(t, {}, { readConsole });
+    for (const path of ['/console/nope.js', '/console/a/b.css?x=1', '/console/favicon.ICO']) {
+      const response = await fetch(url + path);
+      assert.deepEqual([path, response.status], [path, 404]);
+      assert.match(await response.text(), /is not a file of the console/);
+    }
+    assert.equal((await fetch(`${url}/console/tasks/v1.2`)).status, 200);
+  });
+
   test('compress, and name the path of the public URL', async (t) => {
     const { url } = await startApiServer(t, {}, { readConsole, publicUrl: 'https://example.com/agent' });
     const page = await fetch(`${url}/agent/console/`, { headers: { 'accept-encoding': 'gzip, br' } });

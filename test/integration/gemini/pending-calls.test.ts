@@ -21,6 +21,8 @@ const describedAgent: RemoteAgent = {
   find: async () => undefined,
   get: async () => undefined,
   cancel: async () => undefined,
+  follow: async () => undefined,
+  readCard: async () => ({}),
 };
 
 const offline = useOfflineModel();

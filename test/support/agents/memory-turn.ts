@@ -212,6 +212,7 @@ export class MemoryTurn implements ModelWaitingTurn {
         throw new Crash();
       },
       flush: async () => undefined,
+      leave: async () => undefined,
       close: async () => undefined,
     };
   }

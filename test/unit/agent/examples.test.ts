@@ -13,8 +13,17 @@ import { parse } from 'yaml';
 const docs = new URL('../../../docs/', import.meta.url);
 const schemaFile = new URL('agent.schema.json', docs);
 /** Without `finite`, because every number in JSON is finite. */
-const converted = toJsonSchema(Definition, { typeMode: 'output', ignoreActions: ['finite'] });
-const editorSchema = { title: 'Agent definition', ...converted };
+const { required = [], ...converted } = toJsonSchema(Definition, {
+  typeMode: 'output',
+  ignoreActions: ['finite'],
+});
+const withModel = ['skills', 'instruction'];
+const editorSchema = {
+  title: 'Agent definition',
+  ...converted,
+  required: required.filter((field) => !withModel.includes(field)),
+  anyOf: [{ required: ['a2a'] }, { required: withModel }],
+};
 const schema = JSON.parse(JSON.stringify(editorSchema)) as JsonObject;
 
 describe('docs/agent.schema.json', () => {

@@ -22,12 +22,17 @@ describe('longhaul init', () => {
       const read = (name: string) => readFileSync(path.join(folder, name), 'utf8');
       const source = { agentFile: undefined, agentModule: undefined };
       const file = files.find((each) => /^agent\.(?:yaml|[jt]s)$/.test(each)) ?? '';
-      const key = language === 'yaml' ? 'agentFile' : 'agentModule';
+      const key = file.endsWith('.yaml') ? 'agentFile' : 'agentModule';
       const definition = await loadDefinition({ ...source, [key]: path.join(folder, file) });
       assert.equal(definition.name, name);
       const manifest = JSON.parse(read('package.json')) as { name: string; dependencies: object };
       assert.deepEqual([manifest.name, Object.keys(manifest.dependencies)], ['my-agent', ['longhaul']]);
-      assert.ok(files.some((each) => each.startsWith('agent.test.')));
+      const isGateway = language === 'gateway';
+      assert.equal(
+        files.some((each) => each.startsWith('agent.test.')),
+        !isGateway,
+      );
+      assert.equal(definition.a2a?.url, isGateway ? 'http://localhost:9999' : undefined);
     });
   }
 
@@ -37,7 +42,7 @@ describe('longhaul init', () => {
     assert.deepEqual(await askOptions({}, { input, output }), { name: 'Refunds', language: 'typescript' });
     const asked = String(output.read());
     assert.match(asked, /^Name of the agent \(My agent\): Kind of agent:\n {2}1 {2}a Gemini agent as data/);
-    assert.match(asked, /"7" is not one of them\. Expected a number from 1 to 3 \(1\): $/);
+    assert.match(asked, /"7" is not one of them\. Expected a number from 1 to 4 \(1\): $/);
   });
 
   test('takes the defaults for empty answers, and asks for nothing that a flag says', async () => {

@@ -7,7 +7,8 @@ import { uuidv7 } from '#shared/domain/ids.ts';
 import type { AgentWait } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import { BusyError, type RemoteAgent, type RemoteTask } from '#services/worker/agent/remote/agent.ts';
-import { Calls, type CallParts } from '#services/worker/turn/calls/calls.ts';
+import { Calls } from '#services/worker/turn/calls/calls.ts';
+import type { CallParts } from '#services/worker/turn/calls/parts.ts';
 import { TurnRecord } from '#services/worker/turn/record.ts';
 import type { OpenWait, Waits } from '#services/worker/turn/waits.ts';
 
@@ -16,6 +17,7 @@ const done: RemoteTask = {
   contextId: 'c',
   state: 'TASK_STATE_COMPLETED',
   message: [{ text: 'done' }],
+  extensions: [],
   artifacts: [],
 };
 const busy = new BusyError('busy', 30);
@@ -43,6 +45,8 @@ function createCalls(
     },
     get: async () => take('get', answers.get),
     cancel: async () => void log.push('cancel'),
+    follow: async () => undefined,
+    readCard: async () => ({}),
   };
   const recorded: RecordedStep[] =
     earlier === undefined

@@ -38,6 +38,7 @@ function createLeasedTurn(write?: WriteTurn) {
       references: [],
       readHistory: async () => ({ exchanges: [], complete: true, steps: [], references: [] }),
       readStoredReply: async () => undefined,
+      readEarlierCall: async () => undefined,
       startedSecondsAgo: 0,
       steps: [],
       usage: undefined,

@@ -8,7 +8,13 @@ import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { messageFromWire } from '#shared/a2a/translate.ts';
 import type { ScheduleSettings } from '#shared/db/schedules/store.ts';
 import { findCronProblem } from '#shared/db/schedules/times.ts';
-import { overlapPolicies, type OverlapPolicy, type Rhythm } from '#shared/domain/schedule.ts';
+import {
+  catchUpBounds,
+  everyBounds,
+  overlapPolicies,
+  type OverlapPolicy,
+  type Rhythm,
+} from '#shared/domain/schedule.ts';
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
@@ -21,10 +27,6 @@ import { readPriority } from '../priority.ts';
 import { scheduleExtension } from '../schedule.ts';
 import { getWebhookOptions } from '../webhooks/options.ts';
 
-const minEverySeconds = 10;
-const maxEverySeconds = 366 * 86_400;
-const minCatchUpSeconds = 10;
-const maxCatchUpSeconds = 31 * 86_400;
 const maxCronLength = 200;
 
 export interface ReadParts {
@@ -67,9 +69,7 @@ export function readScheduleSettings(
     rhythm,
     overlap: readOverlap(overlap),
     catchUpSeconds:
-      catchUpSeconds === undefined
-        ? 3_600
-        : readSeconds('catchUpSeconds', catchUpSeconds, minCatchUpSeconds, maxCatchUpSeconds),
+      catchUpSeconds === undefined ? 3_600 : readSeconds('catchUpSeconds', catchUpSeconds, catchUpBounds),
     paused: paused ?? false,
     ...rest,
     referenceTaskIds: message.referenceTaskIds,
@@ -82,7 +82,7 @@ function readRhythm(cron: unknown, timeZone: unknown, everySeconds: unknown): Rh
   }
   if (everySeconds !== undefined) {
     if (timeZone !== undefined) throw new RequestMalformedError('timeZone belongs to cron: omit it');
-    return { everySeconds: readSeconds('everySeconds', everySeconds, minEverySeconds, maxEverySeconds) };
+    return { everySeconds: readSeconds('everySeconds', everySeconds, everyBounds) };
   }
   if (typeof cron !== 'string' || cron.length > maxCronLength) {
     throw new RequestMalformedError(`cron must be a string of at most ${maxCronLength} characters`);
@@ -96,7 +96,7 @@ function readRhythm(cron: unknown, timeZone: unknown, everySeconds: unknown): Rh
   return rhythm;
 }
 
-function readSeconds(name: string, value: unknown, min: number, max: number): number {
+function readSeconds(name: string, value: unknown, { min, max }: { min: number; max: number }): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
   throw new RequestMalformedError(`${name} must be a whole number from ${min} to ${max}`);
 }

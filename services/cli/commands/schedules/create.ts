@@ -1,5 +1,6 @@
 /** `longhaul schedules create`: creates a schedule, or replaces the one with its id. */
 import { Option, type Command } from 'commander';
+import { catchUpBounds, everyBounds } from '#shared/domain/schedule.ts';
 import { exitStatus, usageError } from '../../failure.ts';
 import { print, printJson } from '../../output/terminal.ts';
 import { checkUrl, type AgentOptions } from '../../settings/settings.ts';
@@ -28,7 +29,7 @@ export function addCreateCommand(group: Command): void {
     .argument('[text]', 'the message that starts each task; - reads standard input')
     .option('--cron <expression>', 'five fields: minute, hour, day of month, month, day of week')
     .option('--time-zone <name>', 'of the cron expression, such as Europe/Berlin (default: UTC)')
-    .option('--every <duration>', 'an interval instead, such as 10m, 2h or 1d', parseDuration)
+    .option('--every <duration>', 'an interval instead, such as 10m, 2h or 1d', parseDuration(everyBounds))
     .addOption(
       new Option('--overlap <policy>', 'while the previous task has not ended (default: skip)').choices([
         'skip',
@@ -37,7 +38,7 @@ export function addCreateCommand(group: Command): void {
         'allow',
       ]),
     )
-    .option('--catch-up <duration>', 'how late a task may start (default: 1h)', parseDuration)
+    .option('--catch-up <duration>', 'how late a task may start (default: 1h)', parseDuration(catchUpBounds))
     .option('--paused', 'start no task until it is resumed')
     .option('--webhook <url>', 'have events of the tasks posted to this URL')
     .option('--context <id>', 'let all tasks continue this conversation');

@@ -1,12 +1,18 @@
 /** Other A2A agents as a turn sees them: over the network (connection.ts), or in memory for tests. */
 import type { RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
-import type { Artifact, JsonObject, Part } from '#shared/domain/message.ts';
+import type { Artifact, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 
 /** The other agent has answered, and does not accept the request. Its message goes to the model, or to the agent in code. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';
+  /** The agent has refused the message itself, by an error of A2A: its answer is not malformed. */
+  readonly byAgent: boolean;
+  constructor(message: string, { byAgent = false, ...options }: ErrorOptions & { byAgent?: boolean } = {}) {
+    super(message, options);
+    this.byAgent = byAgent;
+  }
 }
 
 /** The other agent has too much to do, and says when to ask again. */
@@ -27,6 +33,10 @@ export interface RemoteMessage {
   contextId?: string | undefined;
   /** Metadata of the request. */
   metadata: JsonObject;
+  /** Other fields of the message. */
+  more?: Pick<Message, 'metadata' | 'extensions'> | undefined;
+  /** Media types that are accepted in the answer. Default: all. */
+  acceptedOutputModes?: readonly string[] | undefined;
   /** Where the other agent may send notifications, and what they must carry. Undefined: nowhere. */
   notify: { url: string; secret: string } | undefined;
 }
@@ -37,8 +47,16 @@ export interface RemoteTask {
   state: TaskState;
   /** The parts of its status message. */
   message: Part[];
-  artifacts: Artifact[];
+  /** The extensions that its status message uses. */
+  extensions: readonly string[];
+  artifacts: readonly Artifact[];
 }
+
+/** An event of the stream of a task. The first one is the task. */
+export type RemoteEvent =
+  | { task: RemoteTask }
+  | { status: Pick<RemoteTask, 'state' | 'message' | 'extensions'> }
+  | { artifact: Artifact; append: boolean; lastChunk: boolean };
 
 /** An agent answers with a task, or with a single message. `notifies`: it has accepted where to send notifications. */
 export type Sent =
@@ -69,6 +87,13 @@ export interface RemoteAgent {
   ): Promise<{ taskId: string; notifies: boolean } | undefined>;
   /** Returns undefined if the agent no longer has the task. */
   get(taskId: string, signal: AbortSignal): Promise<RemoteTask | undefined>;
+  /**
+   * Reads the stream of a task until it ends. Undefined if the agent has no streams. Rejects if the stream breaks, does not
+   * start with the task, or brings something else.
+   */
+  follow(taskId: string, signal: AbortSignal): Promise<AsyncIterable<RemoteEvent> | undefined>;
+  /** Reads the card, in the form of A2A 1.0. @throws {RefusedError} if it is not valid */
+  readCard(signal: AbortSignal): Promise<JsonObject>;
   /** Does nothing if the task has ended, or cannot be canceled. */
   cancel(taskId: string, signal: AbortSignal): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /** The other agents that turns of this process call. Connections are keyed by the definition of an agent. */
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import type { Powers } from '#shared/agent/powers.ts';
+import { createIdentityTokens } from '#shared/gcp/identity-token.ts';
 import { checkPowers } from '../check-powers.ts';
 import type { RemoteAgent, RemoteAgents } from './agent.ts';
 
@@ -12,15 +13,16 @@ export function createRemoteAgents(
   getSecret: (name: string) => string | undefined,
   powers: Powers,
 ): RemoteAgents {
+  const credentials = { getSecret, getIdentityToken: createIdentityTokens() };
   const connections = new Map<string, RemoteAgent>();
   return {
     open: async (name, definition) => {
       checkPowers({ agents: { [name]: definition }, mcpServers: {}, toolModules: [] }, powers);
       // The SDK is loaded with the first agent, so that workers start quickly.
       const { RemoteConnection } = await import('./connection.ts');
-      const { url, card, auth, headers } = definition;
-      const key = canonicalHash({ name, url, card, auth, headers });
-      const connection = connections.get(key) ?? new RemoteConnection(name, definition, getSecret);
+      const { url, card, auth, headers, googleIdentity } = definition;
+      const key = canonicalHash({ name, url, card, auth, headers, googleIdentity });
+      const connection = connections.get(key) ?? new RemoteConnection(name, definition, credentials);
       connections.set(key, connection);
       return connection;
     },

@@ -1,75 +1,71 @@
 /**
- * A client of one other agent, over A2A 1.0 or 0.3, by JSON-RPC or HTTP+JSON as its card says. It is shared by all turns of
- * this process. The card is read again after five minutes; while it cannot be read, the last one is used.
+ * A client of one other agent, over A2A 1.0 or 0.3, by JSON-RPC, HTTP+JSON or gRPC as its card says. It is shared by all
+ * turns of this process. The card is read again after five minutes; while it cannot be read, the last one is used.
  */
-import { CancelTaskRequest, GetTaskRequest, SendMessageRequest, type AgentCard } from '@a2a-js/sdk';
 import {
-  ClientFactory,
-  DefaultAgentCardResolver,
-  JsonRpcTransportFactory,
-  RestTransportFactory,
-  type Client,
-} from '@a2a-js/sdk/client';
+  AgentCard,
+  CancelTaskRequest,
+  GetTaskRequest,
+  SendMessageRequest,
+  SubscribeToTaskRequest,
+} from '@a2a-js/sdk';
+import type { Client, RequestOptions } from '@a2a-js/sdk/client';
 import { A2AError } from '@a2a-js/sdk/errors';
 import { createAgentHeaders, type RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
-import { ParkedError, RetryableError } from '#shared/domain/errors.ts';
-import { errorMessage } from '#shared/runtime/log.ts';
+import type { JsonObject } from '#shared/domain/message.ts';
+import type { GetIdentityToken } from '#shared/gcp/identity-token.ts';
 import { CredentialsError } from '../errors.ts';
-import type { Fetch } from '../fetch.ts';
 import {
   RefusedError,
   type RemoteAgent,
   type RemoteCard,
+  type RemoteEvent,
   type RemoteMessage,
   type RemoteTask,
   type Sent,
 } from './agent.ts';
+import { isTaskNotFound, toFailure } from './failure.ts';
 import { createAgentFetch, toUnavailable } from './fetch.ts';
 import { findTask } from './find.ts';
-import { isId, readSent, readTask } from './task.ts';
+import { isId } from './ids.ts';
+import { openClient, readCard, type AgentAddress } from './open-client.ts';
+import { offersNotifications, refusesNotifications, toRequest } from './request.ts';
+import { readEvent, readSent, readTask } from './task.ts';
 
 const cardMs = 5 * 60_000;
 /** How long a turn waits for the card of an agent that it may call. */
 const describeMs = 5_000;
-const maxErrorChars = 2_000;
-const legacyCompat = { enabled: true };
+/** The longest read of a task. Agents answer it from what they have stored. */
+const getMs = 60_000;
 
 interface Open {
   client: Client;
   card: AgentCard;
+  /** With all addresses. */
+  whole: AgentCard;
   readAt: number;
+}
+
+export interface AgentCredentials {
+  getSecret: (name: string) => string | undefined;
+  getIdentityToken: GetIdentityToken;
 }
 
 export class RemoteConnection implements RemoteAgent {
   readonly #name: string;
-  readonly #cardUrl: URL;
-  /** The only one that gets credentials and messages. */
-  readonly #origin: string;
-  readonly #fetch: Fetch;
+  readonly #address: AgentAddress;
+  readonly #getHeaders: () => Promise<Record<string, string>>;
   #open: Open | undefined;
   #opening: Promise<Open> | undefined;
 
-  constructor(
-    name: string,
-    definition: RemoteAgentDefinition,
-    getSecret: (name: string) => string | undefined,
-  ) {
+  constructor(name: string, definition: RemoteAgentDefinition, credentials: AgentCredentials) {
     const { url, card } = definition;
+    const cardUrl = new URL(card ?? `${url?.replace(/\/+$/, '')}/.well-known/agent-card.json`);
+    const origin = url === undefined ? cardUrl.origin : new URL(url).origin;
     this.#name = name;
-    this.#cardUrl = new URL(card ?? `${url?.replace(/\/+$/, '')}/.well-known/agent-card.json`);
-    this.#origin = url === undefined ? this.#cardUrl.origin : new URL(url).origin;
-    this.#fetch = createAgentFetch({
-      name,
-      origin: this.#origin,
-      getHeaders: () => {
-        const missing: string[] = [];
-        const headers = createAgentHeaders(definition, getSecret, (secret) => missing.push(secret));
-        if (missing.length === 0) return headers;
-        throw new CredentialsError(
-          `The agent "${name}" needs credentials that this agent does not have: ${missing.join(', ')}. When its operator has set them, send any message to continue.`,
-        );
-      },
-    });
+    this.#getHeaders = () => createHeaders(name, definition, origin, credentials);
+    const fetch = createAgentFetch({ name, origin, getHeaders: this.#getHeaders });
+    this.#address = { name, cardUrl, origin, fetch };
   }
 
   async describe(): Promise<RemoteCard | undefined> {
@@ -82,20 +78,32 @@ export class RemoteConnection implements RemoteAgent {
     }
   }
 
+  async readCard(signal: AbortSignal): Promise<JsonObject> {
+    return this.#request(signal, async ({ whole }) => AgentCard.toJSON(whole) as JsonObject);
+  }
+
   async send(message: RemoteMessage, signal: AbortSignal): Promise<Sent> {
-    return this.#request(signal, async ({ client, card }) => {
+    return this.#request(signal, async ({ client, card }, options) => {
       const notify = offersNotifications(card) ? message.notify : undefined;
       const send = async (notified: RemoteMessage['notify']): Promise<Sent> => {
         const request = SendMessageRequest.fromJSON(toRequest({ ...message, notify: notified }));
-        return readSent(this.#name, await client.sendMessage(request, { signal }), notified !== undefined);
+        const sent = await client.sendMessage(request, options);
+        return readSent(this.#name, sent, { notifies: notified !== undefined, asked: message.taskId });
       };
-      if (notify === undefined) return send(undefined);
       try {
-        return await send(notify);
+        if (notify === undefined) return await send(undefined);
+        try {
+          return await send(notify);
+        } catch (error) {
+          // It may accept no address like ours. A refusal for another reason is repeated.
+          if (!(error instanceof A2AError) || !refusesNotifications.has(error.reason)) throw error;
+          return await send(undefined);
+        }
       } catch (error) {
-        // It may accept no address like ours. A refusal for another reason is repeated.
-        if (!(error instanceof A2AError) || !refusesNotifications.has(error.reason)) throw error;
-        return send(undefined);
+        if (message.taskId === undefined || !isTaskNotFound(error)) throw error;
+        throw new RefusedError(`The agent "${this.#name}" no longer has the task ${message.taskId}.`, {
+          cause: error,
+        });
       }
     });
   }
@@ -105,8 +113,8 @@ export class RemoteConnection implements RemoteAgent {
     signal: AbortSignal,
   ): Promise<{ taskId: string; notifies: boolean } | undefined> {
     try {
-      return await this.#request(signal, async ({ client, card }) => {
-        const taskId = await findTask(client, message, signal);
+      return await this.#request(signal, async ({ client, card }, options) => {
+        const taskId = await findTask(client, message, options);
         if (taskId === undefined || !isId(taskId)) return undefined;
         return { taskId, notifies: message.notify !== undefined && offersNotifications(card) };
       });
@@ -118,35 +126,65 @@ export class RemoteConnection implements RemoteAgent {
   }
 
   async get(taskId: string, signal: AbortSignal): Promise<RemoteTask | undefined> {
-    return this.#request(signal, async ({ client }) => {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(getMs)]);
+    return this.#request(bounded, async ({ client }, options) => {
       try {
         const request = GetTaskRequest.fromJSON({ id: taskId, historyLength: 0 });
-        return readTask(this.#name, await client.getTask(request, { signal }));
+        return readTask(this.#name, await client.getTask(request, options), taskId);
       } catch (error) {
-        if (!(error instanceof A2AError)) throw error;
-        if (error.reason === 'TASK_NOT_FOUND') return undefined;
+        if (isTaskNotFound(error)) return undefined;
+        if (!(error instanceof A2AError) || error.reason !== 'INTERNAL_ERROR') throw error;
         // The task may have run for days, so a fault that may pass does not end the call.
-        throw error.reason === 'INTERNAL_ERROR' ? toUnavailable(this.#name, error) : error;
+        const failure = toFailure(this.#name, error);
+        throw failure instanceof RefusedError ? toUnavailable(this.#name, error) : failure;
       }
+    });
+  }
+
+  async follow(taskId: string, signal: AbortSignal): Promise<AsyncIterable<RemoteEvent> | undefined> {
+    return this.#request(signal, async ({ client, card }, options) => {
+      if (card.capabilities?.streaming !== true) return undefined;
+      const events = client.resubscribeTask(SubscribeToTaskRequest.fromJSON({ id: taskId }), options);
+      const name = this.#name;
+      return (async function* read() {
+        let isFirst = true;
+        for await (const wire of events) {
+          const event = readEvent(name, wire, taskId);
+          // Without the task, events could be missing (A2A 1.0, section 3.1.6).
+          if (isFirst && !('task' in event))
+            throw new RefusedError(`The stream of the agent "${name}" does not start with the task.`);
+          isFirst = false;
+          yield event;
+        }
+      })();
     });
   }
 
   async cancel(taskId: string, signal: AbortSignal): Promise<void> {
-    await this.#request(signal, async ({ client }) => {
+    await this.#request(signal, async ({ client }, options) => {
       try {
-        await client.cancelTask(CancelTaskRequest.fromJSON({ id: taskId }), { signal });
+        await client.cancelTask(CancelTaskRequest.fromJSON({ id: taskId }), options);
       } catch (error) {
         if (!(error instanceof A2AError)) throw error;
+        const failure = toFailure(this.#name, error);
+        if (!(failure instanceof RefusedError)) throw failure;
       }
     });
   }
 
-  async #request<T>(signal: AbortSignal, run: (open: Open) => Promise<T>): Promise<T> {
+  async #request<T>(
+    signal: AbortSignal,
+    run: (open: Open, options: RequestOptions) => Promise<T>,
+  ): Promise<T> {
     try {
-      return await run(await this.#connect(signal));
+      const open = await this.#connect(signal);
+      // Over HTTP, the fetch adds the headers.
+      const isGrpc = open.client.transport.protocolName === 'GRPC';
+      const serviceParameters = isGrpc ? await this.#getHeaders() : undefined;
+      return await run(open, { signal, ...(serviceParameters && { serviceParameters }) });
     } catch (error) {
       signal.throwIfAborted();
-      throw this.#toFailure(error);
+      throw toFailure(this.#name, error);
     }
   }
 
@@ -169,81 +207,31 @@ export class RemoteConnection implements RemoteAgent {
   }
 
   async #readCard(): Promise<Open> {
-    const response = await this.#fetch(this.#cardUrl, { headers: { accept: 'application/json' } });
-    if (!response.ok) {
-      throw new RefusedError(
-        `The card of the agent "${this.#name}" cannot be read: ${this.#cardUrl.href} answers with status ${response.status}.`,
-      );
-    }
-    const fetchImpl = this.#fetch;
-    const cardResolver = new DefaultAgentCardResolver({ fetchImpl, legacyCompat });
-    const card = this.#keepOwnAddresses(cardResolver.normalizeAgentCard(await response.json()));
-    const client = await new ClientFactory({
-      transports: [
-        new JsonRpcTransportFactory({ fetchImpl, legacyCompat }),
-        new RestTransportFactory({ fetchImpl, legacyCompat }),
-      ],
-      cardResolver,
-    }).createFromAgentCard(card);
-    return (this.#open = { client, card, readAt: performance.now() });
-  }
-
-  /** A card could send messages and credentials anywhere. */
-  #keepOwnAddresses(card: AgentCard): AgentCard {
-    const supportedInterfaces = card.supportedInterfaces.filter(
-      ({ url }) => URL.parse(url)?.origin === this.#origin,
-    );
-    if (supportedInterfaces.length > 0) return { ...card, supportedInterfaces };
-    const named = card.supportedInterfaces.map(({ url }) => URL.parse(url)?.origin ?? url);
-    throw new RefusedError(
-      `The card of the agent "${this.#name}" has no address at ${this.#origin}, only at ${[...new Set(named)].join(', ') || 'none'}: its operator must set the URL of the agent.`,
-    );
-  }
-
-  #toFailure(error: unknown): Error {
-    const isKnown = [RefusedError, RetryableError, ParkedError, CredentialsError].some(
-      (kind) => error instanceof kind,
-    );
-    if (isKnown) return error as Error;
-    const text = errorMessage(error).slice(0, maxErrorChars);
-    const problem =
-      error instanceof A2AError
-        ? `refuses the request: ${text}`
-        : `gives an answer that is not valid: ${text}`;
-    return new RefusedError(`The agent "${this.#name}" ${problem}`, { cause: error });
+    const whole = await readCard(this.#address);
+    const { client, card } = await openClient(this.#address, whole);
+    return (this.#open = { client, card, whole, readAt: performance.now() });
   }
 }
 
-function offersNotifications({ capabilities }: AgentCard): boolean {
-  return capabilities?.pushNotifications === true;
-}
-
-const refusesNotifications = new Set([
-  'PUSH_NOTIFICATION_NOT_SUPPORTED',
-  'UNSUPPORTED_OPERATION',
-  'INVALID_PARAMS',
-]);
-
-function toRequest({ messageId, parts, taskId, contextId, metadata, notify }: RemoteMessage): object {
-  return {
-    message: {
-      messageId,
-      role: 'ROLE_USER',
-      parts,
-      ...(taskId !== undefined && { taskId }),
-      ...(contextId !== undefined && { contextId }),
-    },
-    configuration: {
-      returnImmediately: true,
-      historyLength: 0,
-      ...(notify && {
-        taskPushNotificationConfig: {
-          url: notify.url,
-          token: notify.secret,
-          authentication: { scheme: 'Bearer', credentials: notify.secret },
-        },
-      }),
-    },
-    metadata,
-  };
+async function createHeaders(
+  name: string,
+  definition: RemoteAgentDefinition,
+  origin: string,
+  { getSecret, getIdentityToken }: AgentCredentials,
+): Promise<Record<string, string>> {
+  const missing: string[] = [];
+  const headers = createAgentHeaders(definition, getSecret, (secret) => missing.push(secret));
+  if (missing.length > 0) {
+    throw new CredentialsError(
+      `The agent "${name}" needs credentials that this agent does not have: ${missing.join(', ')}. When its operator has set them, send any message to continue.`,
+    );
+  }
+  const { googleIdentity } = definition;
+  if (googleIdentity === undefined) return headers;
+  const audience = googleIdentity === true ? origin : googleIdentity;
+  try {
+    return { ...headers, authorization: await getIdentityToken(audience) };
+  } catch (error) {
+    throw toUnavailable(name, error);
+  }
 }

@@ -25,7 +25,7 @@ export interface AgentFetchOptions {
   /** Gets the headers. */
   origin: string;
   /** @throws {CredentialsError} if a secret is not set */
-  getHeaders: () => Record<string, string>;
+  getHeaders: () => Promise<Record<string, string>>;
 }
 
 /**
@@ -37,19 +37,23 @@ export function createAgentFetch({ name, origin, getHeaders }: AgentFetchOptions
     const url = new URL(input instanceof Request ? input.url : input);
     const headers = new Headers(init?.headers);
     if (url.origin === origin) {
-      for (const [key, value] of Object.entries(getHeaders())) headers.set(key, value);
+      for (const [key, value] of Object.entries(await getHeaders())) headers.set(key, value);
     }
     const traceparent = activeTraceparent();
     if (traceparent !== null) headers.set('traceparent', traceparent);
     let response: Response;
     let body: Uint8Array<ArrayBuffer> | undefined;
+    // The SDK bounds each event of a stream.
+    let streams = false;
     try {
       response = await fetchSilently(url, { ...init, headers, redirect: 'manual' });
-      body = await readBody(response);
+      streams = response.ok && isStream(response.headers, 'content-type') && isStream(headers, 'accept');
+      body = streams ? undefined : await readBody(response);
     } catch (error) {
       init?.signal?.throwIfAborted();
       throw toUnavailable(name, error);
     }
+    if (streams) return response;
     if (body === undefined) {
       throw new RefusedError(`The answer of the agent "${name}" is larger than ${maxBodyBytes} bytes.`);
     }
@@ -62,8 +66,18 @@ export function createAgentFetch({ name, origin, getHeaders }: AgentFetchOptions
   };
 }
 
+function isStream(headers: Headers, field: 'accept' | 'content-type'): boolean {
+  return headers.get(field)?.includes('text/event-stream') === true;
+}
+
 export function toUnavailable(name: string, cause: unknown): RetryableError {
   return new RetryableError(`The agent "${name}" is currently unavailable.`, { cause });
+}
+
+export function createCredentialsError(name: string): CredentialsError {
+  return new CredentialsError(
+    `The agent "${name}" refuses the credentials of this agent. When its operator has corrected them, send any message to continue.`,
+  );
 }
 
 function checkStatus(name: string, { status, headers }: Response): void {
@@ -72,11 +86,7 @@ function checkStatus(name: string, { status, headers }: Response): void {
       `The agent "${name}" redirects to ${headers.get('location') ?? 'another address'}, which is not followed: its operator must set that URL.`,
     );
   }
-  if (status === 401 || status === 403) {
-    throw new CredentialsError(
-      `The agent "${name}" refuses the credentials of this agent. When its operator has corrected them, send any message to continue.`,
-    );
-  }
+  if (status === 401 || status === 403) throw createCredentialsError(name);
   const answered = headers.get('content-type')?.includes('json') === true;
   const isOutage = status >= 500 && status !== 501; // 501: it does not have the method
   if (isBusy(status) || (isOutage && !answered)) {

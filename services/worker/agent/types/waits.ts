@@ -34,6 +34,8 @@ export interface CallResult {
   /** The task of the other agent; undefined if it has created none. */
   readonly taskId?: string;
   readonly contextId?: string;
+  /** For gateways: the extensions that the message uses. */
+  readonly extensions?: readonly string[];
   /** The other agent's status message or answer, or the reason of the status. Do not trust this content. */
   readonly message: readonly Part[];
   readonly artifacts: readonly Artifact[];

@@ -3,7 +3,7 @@
  * deadline. An agent that is unavailable is asked again at growing intervals, for a day.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readRemoteAgents } from '#shared/agent/remote-agents.ts';
+import { readRemoteAgents } from '#shared/agent/gateway.ts';
 import {
   closeCall,
   postponeCall,

@@ -10,9 +10,8 @@
  * message is sent again, and is the same for an agent that knows repeats. An agent that sends notifications may also name
  * the task of a message whose answer was lost with the worker.
  */
-import { randomBytes } from 'node:crypto';
 import type { RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
-import type { NewStep, NewWait } from '#shared/db/turns/write.ts';
+import type { NewStep } from '#shared/db/turns/write.ts';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import { getStateClass, stateClass } from '#shared/domain/task.ts';
@@ -25,29 +24,26 @@ import type { HeldLease } from '../lease-heartbeat.ts';
 import { checkContent } from '../output/check.ts';
 import type { ReachedStep, StepIdentity } from '../record.ts';
 import { assertSeconds, awaitable, type Waits } from '../waits.ts';
-import { getAgeSeconds, isSettled, withTask, type Call, type KnownTask } from './call.ts';
-import { createMessage, findHopsProblem } from './message.ts';
+import { followTask } from '../relay/follow.ts';
+import type { RelayedCall } from '../relay/relayed-call.ts';
+import {
+  getAgeSeconds,
+  isSettled,
+  mayBeStale,
+  toStored,
+  withAnswer,
+  withTask,
+  type Call,
+  type KnownTask,
+} from './call.ts';
+import { openCall, type NewCall } from './create.ts';
+import { loseTask } from './lost.ts';
+import { findHopsProblem } from './message.ts';
+import type { CallParts } from './parts.ts';
 import { createResult, fitResult, toResult } from './result.ts';
 
-export interface CallParts {
-  held: HeldLease;
-  /** Aborts when nothing more should start. */
-  releaseSignal: AbortSignal;
-  remote: RemoteAgents;
-  /** The agents of the definition. */
-  agents: Record<string, RemoteAgentDefinition>;
-  maxHops: number;
-  /** Metadata of the request that created the task. */
-  metadata: JsonObject;
-  waits: Waits;
-  /** Base URL of notifications; undefined: there are none. */
-  publicUrl: string | undefined;
-  store: (step: NewStep) => Promise<void>;
-  /** Replaces an open wait. */
-  replace: (step: StepIdentity, wait: { wait: AgentWait; dueInSeconds: number }) => Promise<void>;
-  /** Records the end of a call. */
-  record: (step: NewStep, result: CallResult) => Promise<void>;
-}
+/** When a task is polled that may not have taken its message yet. */
+const staleSeconds = 0.5;
 
 export class Calls {
   readonly #parts: CallParts;
@@ -56,8 +52,16 @@ export class Calls {
     this.#parts = parts;
   }
 
-  /** @throws {FatalError} if an argument is not valid, or the record of the turn has another step here */
-  call(name: string, message: Part[] | string, options: CallOptions = {}): PromiseLike<CallResult> {
+  /**
+   * @param relay how a gateway shows the task of the other agent
+   * @throws {FatalError} if an argument is not valid, or the record of the turn has another step here
+   */
+  call(
+    name: string,
+    message: Part[] | string,
+    options: CallOptions = {},
+    relay?: RelayedCall,
+  ): PromiseLike<CallResult> {
     const { agents, waits } = this.#parts;
     const what = `call("${name}")`;
     const definition = Object.hasOwn(agents, name) ? agents[name] : undefined;
@@ -74,7 +78,7 @@ export class Calls {
       const result = reached.earlier.output as unknown as CallResult;
       return awaitable(async () => result);
     }
-    const started = this.#start(name, definition, reached, { ...options, timeoutSeconds, message });
+    const started = this.#start(reached, { name, definition, ...options, timeoutSeconds, message, relay });
     // Reported when the call is awaited.
     started.catch(() => undefined);
     return awaitable(async () => {
@@ -83,43 +87,15 @@ export class Calls {
     });
   }
 
-  async #start(
-    name: string,
-    definition: RemoteAgentDefinition,
-    { identity, earlier }: ReachedStep,
-    options: CallOptions & { timeoutSeconds: number; message: Part[] | string },
-  ): Promise<Call | CallResult> {
-    const { waits, remote } = this.#parts;
-    const { timeoutSeconds } = options;
-    const recorded = earlier?.wait;
-    const wait: AgentWait =
-      recorded?.wait.kind === 'agent'
-        ? recorded.wait
-        : { kind: 'agent', agent: name, secret: createSecret() };
-    const token = recorded?.token ?? createSecret();
-    const dueInSeconds = Math.min(timeoutSeconds, getAgentPollSeconds(0, false));
-    const open = await waits.open(identity, earlier, { wait, dueInSeconds, token }, { timeoutSeconds });
+  async #start(reached: ReachedStep, options: NewCall): Promise<Call | CallResult> {
+    const { waits } = this.#parts;
+    const { wait, open, connect } = await openCall(this.#parts, reached, options);
     // A turn runs again for a reason, which may be a notification about this call.
     const busyMs = wait.busyUntil === undefined ? 0 : Date.parse(wait.busyUntil) - databaseNow();
     open.dueAt = performance.now() + Math.max(0, busyMs);
     return waits.run(async () => {
-      const task = wait.task ?? wait.reported;
-      const call: Call = {
-        name,
-        identity,
-        remote: await remote.open(name, definition),
-        open,
-        wait: task === undefined ? wait : { ...wait, task },
-        token,
-        timeoutSeconds,
-        message: createMessage({ ...this.#parts, lease: this.#parts.held.lease }, identity, {
-          ...options,
-          wait,
-          token,
-        }),
-        mayBeSent: recorded !== undefined,
-      };
-      if (task !== undefined || busyMs > 0) return call;
+      const call = await connect();
+      if (call.wait.task !== undefined || busyMs > 0) return call;
       const refusal = findHopsProblem(this.#parts);
       if (refusal !== undefined) return this.#finish(call, createResult('refused', refusal));
       try {
@@ -150,11 +126,14 @@ export class Calls {
     if ('status' in sent || 'open' in sent) return sent;
     passFaultPoint('call-sent');
     if (sent.task === undefined) {
-      return this.#finish(call, createResult('completed', sent.message, { contextId: sent.contextId }));
+      const answered = withAnswer(call, sent.contextId);
+      return this.#finish(answered, createResult('completed', sent.message, { contextId: sent.contextId }));
     }
     const { task, notifies } = sent;
-    if (isSettled(task)) return this.#settle(withTask(call, { id: task.id, notifies }), task);
-    return this.#recordTask(call, { id: task.id, notifies });
+    const known = { id: task.id, notifies, contextId: task.contextId };
+    if (mayBeStale(message, task)) return this.#recordTask(call, known, staleSeconds);
+    if (isSettled(task)) return this.#settle(withTask(call, known), task);
+    return this.#recordTask(call, known);
   }
 
   /** @param dueInSeconds when the task is polled. Default: by its age */
@@ -162,7 +141,7 @@ export class Calls {
     const { waits, replace } = this.#parts;
     const known = withTask(call, task);
     const delaySeconds = dueInSeconds ?? this.#getDelay(known, 0);
-    await replace(call.identity, { wait: known.wait, dueInSeconds: delaySeconds });
+    await replace(call.identity, { wait: toStored(known), dueInSeconds: delaySeconds });
     waits.reopen(call.open, delaySeconds * 1000);
     return known;
   }
@@ -171,36 +150,66 @@ export class Calls {
     const { waits } = this.#parts;
     let call = first;
     for (;;) {
-      await waits.untilDue(call.open);
-      const due = call;
+      const followed = await this.#follow(call);
+      if ('status' in followed) return followed;
+      await waits.untilDue(followed.open);
+      const due = followed;
       const next = await waits.run(() => (due.wait.task === undefined ? this.#send(due) : this.#poll(due)));
       if ('status' in next) return next;
       call = next;
     }
   }
 
+  /** Follows the stream of a lively task. Returns the call while the other agent works. */
+  async #follow(call: Call): Promise<Call | CallResult> {
+    const { held, releaseSignal, waits } = this.#parts;
+    const { mirror, remote, open, timeoutSeconds } = call;
+    const { task: taskId } = call.wait;
+    if (mirror === undefined || taskId === undefined || !call.isLively) return call;
+    return waits.run(async () => {
+      const leftMs = (timeoutSeconds - getAgeSeconds(open)) * 1000;
+      const signals = { signal: held.signal, releaseSignal };
+      const followed = await followTask(remote, taskId, mirror, { ...signals, leftMs });
+      if (followed.end === 'settled') return this.#settle(call, followed.task);
+      await mirror.flush();
+      if (followed.end === 'refused') waits.reopen(open, 0);
+      if (followed.end === 'broken') await this.#store(call, 1);
+      if (followed.end === 'silent') await this.#store(call, this.#getDelay(call, getAgeSeconds(open)));
+      return { ...call, isLively: false };
+    });
+  }
+
+  async #store(call: Call, dueInSeconds: number): Promise<void> {
+    const { waits, store } = this.#parts;
+    const { identity, open, token } = call;
+    await store({ ...identity, output: null, wait: { wait: toStored(call), dueInSeconds, token } });
+    waits.reopen(open, dueInSeconds * 1000);
+  }
+
   /** Returns the call while the other agent works. */
   async #poll(call: Call): Promise<Call | CallResult> {
-    const { held, waits, store } = this.#parts;
-    const { identity, remote, open, wait, token, timeoutSeconds } = call;
-    const { task: taskId = '' } = wait;
+    const { held } = this.#parts;
+    const { remote, open, mirror, timeoutSeconds } = call;
+    const { task: taskId = '' } = call.wait;
     const found = await this.#orEnd(call, async () => ({ task: await remote.get(taskId, held.signal) }));
     if (!('task' in found)) return found;
     const { task } = found;
-    if (task === undefined) {
-      return this.#finish(
-        call,
-        createResult('failed', `The agent "${call.name}" no longer has the task ${taskId}.`, { taskId }),
-      );
-    }
+    if (task === undefined) return this.#lose(call, taskId);
     if (isSettled(task)) return this.#settle(call, task);
+    const isLively = (await mirror?.show(task)) ?? false;
     const ageSeconds = getAgeSeconds(open);
     if (ageSeconds >= timeoutSeconds) return this.#timeOut(call);
-    const dueInSeconds = this.#getDelay(call, ageSeconds);
-    const due: NewWait = { wait, dueInSeconds, token };
-    await store({ ...identity, output: null, wait: due });
-    waits.reopen(open, dueInSeconds * 1000);
-    return call;
+    await this.#store(call, this.#getDelay(call, ageSeconds));
+    return { ...call, isLively };
+  }
+
+  /** The other agent no longer has the task. A gateway may send the message again. */
+  async #lose(call: Call, taskId: string): Promise<Call | CallResult> {
+    const lost = await loseTask(call, taskId);
+    if (typeof lost === 'string') return this.#finish(call, createResult('failed', lost, { taskId }));
+    await this.#parts.replace(call.identity, { wait: toStored(lost), dueInSeconds: 0 });
+    this.#parts.waits.reopen(call.open, 0);
+    return lost;
   }
 
   /**
@@ -214,9 +223,10 @@ export class Calls {
       this.#parts.held.signal.throwIfAborted();
       const { task: taskId } = call.wait;
       if (error instanceof RefusedError) {
+        const status = call.mirror !== undefined && error.byAgent ? 'rejected' : 'refused';
         return this.#finish(
           call,
-          createResult('refused', error.message, taskId === undefined ? {} : { taskId }),
+          createResult(status, error.message, taskId === undefined ? {} : { taskId }),
         );
       }
       if (error instanceof RetryableError && getAgeSeconds(call.open) >= call.timeoutSeconds)
@@ -231,10 +241,10 @@ export class Calls {
     const { identity, open, timeoutSeconds } = call;
     const dueInSeconds = Math.min(retryAfterSeconds, timeoutSeconds - getAgeSeconds(open));
     const busyUntil = new Date(databaseNow() + dueInSeconds * 1000).toISOString();
-    const wait = { ...call.wait, busyUntil };
-    await replace(identity, { wait, dueInSeconds });
+    const busy = { ...call, wait: { ...call.wait, busyUntil } };
+    await replace(identity, { wait: toStored(busy), dueInSeconds });
     waits.reopen(open, dueInSeconds * 1000);
-    return { ...call, wait };
+    return busy;
   }
 
   async #timeOut(call: Call): Promise<CallResult> {
@@ -248,17 +258,23 @@ export class Calls {
   }
 
   async #settle(call: Call, task: RemoteTask): Promise<CallResult> {
+    await call.mirror?.finish(task);
     // If our task ends before its caller has answered, the other one is canceled.
     if (getStateClass(task.state) === stateClass.interrupted) {
-      await this.#parts.replace(call.identity, { wait: { ...call.wait, asks: true }, dueInSeconds: 0 });
+      const wait: AgentWait = { ...toStored(call), asks: true };
+      await this.#parts.replace(call.identity, { wait, dueInSeconds: 0 });
     }
-    return this.#finish(call, toResult(task));
+    return this.#finish(call, toResult(task, call.mirror !== undefined));
   }
 
-  async #finish({ identity, open, wait, token }: Call, result: CallResult): Promise<CallResult> {
+  async #finish(call: Call, result: CallResult): Promise<CallResult> {
     const { waits, record } = this.#parts;
+    const { identity, open, token } = call;
     const fitting = fitResult(result);
-    await record({ ...identity, output: null, wait: { wait, dueInSeconds: 0, token } }, fitting);
+    await record(
+      { ...identity, output: null, wait: { wait: toStored(call), dueInSeconds: 0, token } },
+      fitting,
+    );
     waits.close(open);
     return fitting;
   }
@@ -267,8 +283,4 @@ export class Calls {
     const delay = getAgentPollSeconds(ageSeconds, wait.secret !== undefined);
     return Math.max(0, Math.min(delay, timeoutSeconds - ageSeconds));
   }
-}
-
-function createSecret(): string {
-  return randomBytes(32).toString('base64url');
 }

@@ -15,18 +15,25 @@ interface Sender {
   publicUrl: string | undefined;
 }
 
+/** The fields that a gateway passes on next to the parts of a message. */
+export interface RelayedMessage extends Pick<RemoteMessage, 'more' | 'acceptedOutputModes'> {
+  requestMetadata: JsonObject;
+}
+
 export function createMessage(
   { lease, metadata, publicUrl }: Sender,
   identity: StepIdentity,
-  call: CallOptions & { message: Part[] | string; wait: AgentWait; token: string },
+  call: CallOptions & Partial<RelayedMessage> & { message: Part[] | string; wait: AgentWait; token: string },
 ): RemoteMessage {
-  const { message, taskId, contextId, wait, token } = call;
+  const { message, taskId, contextId, wait, token, more, acceptedOutputModes } = call;
   return {
     messageId: createMessageId(lease, identity),
     parts: typeof message === 'string' ? [{ text: message }] : message,
     taskId,
     contextId,
-    metadata: { [hopsExtension]: (readHops(metadata) ?? 0) + 1 },
+    metadata: { ...call.requestMetadata, [hopsExtension]: (readHops(metadata) ?? 0) + 1 },
+    more,
+    acceptedOutputModes,
     notify:
       publicUrl !== undefined && wait.secret !== undefined
         ? { url: createAgentNotificationUrl(publicUrl, token), secret: wait.secret }

@@ -1,12 +1,13 @@
 /** Connects the calls of a turn with the other agents, under the lease of the turn. */
 import { getMaxHops } from '#shared/agent/hops.ts';
-import { readRemoteAgents } from '#shared/agent/remote-agents.ts';
+import { readRemoteAgents } from '#shared/agent/gateway.ts';
 import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import type { AgentWait } from '#shared/domain/wait.ts';
 import type { RemoteAgents } from '../../agent/remote/agent.ts';
 import type { StepIdentity } from '../record.ts';
-import { Calls, type CallParts } from './calls.ts';
+import { Calls } from './calls.ts';
+import type { CallParts } from './parts.ts';
 
 export type RecordCallWait = (
   lease: Lease,

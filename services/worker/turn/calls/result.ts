@@ -16,9 +16,15 @@ const statuses: Partial<Record<RemoteTask['state'], CallStatus>> = {
   TASK_STATE_AUTH_REQUIRED: 'auth_required',
 };
 
-/** @param task one that has ended, or waits for its caller */
-export function toResult({ id: taskId, contextId, state, message, artifacts }: RemoteTask): CallResult {
-  return createResult(statuses[state] ?? 'failed', message, { taskId, contextId, artifacts });
+/**
+ * @param task one that has ended, or waits for its caller
+ * @param isShown its artifacts are those of our task already
+ */
+export function toResult(task: RemoteTask, isShown = false): CallResult {
+  const { id: taskId, contextId, state, message, extensions } = task;
+  const artifacts = isShown ? [] : [...task.artifacts];
+  const result = createResult(statuses[state] ?? 'failed', message, { taskId, contextId, artifacts });
+  return isShown && extensions.length > 0 ? { ...result, extensions } : result;
 }
 
 export function createResult(

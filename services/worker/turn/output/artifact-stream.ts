@@ -33,6 +33,8 @@ export interface MarkedArtifactStream extends ArtifactStream {
   write(part: Part, mark?: NewStep): void;
   /** Resolves when what was written is stored. */
   flush(): Promise<void>;
+  /** Does the same, and leaves the artifact without a last chunk: another stream continues or replaces it. */
+  leave(): Promise<void>;
 }
 
 /** @param stored what an earlier run has written, and this one continues */
@@ -104,6 +106,11 @@ export function openArtifactStream(
     return headBytes + change.bytes;
   }
 
+  const flushAll = async (): Promise<void> => {
+    flush(false);
+    await written;
+  };
+
   return {
     write: (part, mark) => {
       if (failed) return;
@@ -113,10 +120,8 @@ export function openArtifactStream(
       if (bufferedChars >= chunkChars) flush(false);
       else timer ??= setTimeout(() => flush(false), chunkMs);
     },
-    flush: async () => {
-      flush(false);
-      await written;
-    },
+    flush: flushAll,
+    leave: flushAll,
     close: async () => {
       flush(true);
       await written;

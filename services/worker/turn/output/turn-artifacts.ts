@@ -65,6 +65,10 @@ export function createTurnArtifacts({ ids, files, check, run, store }: TurnArtif
           opened.write(part, mark);
         },
         flush: () => opened.flush(),
+        leave: async () => {
+          open.delete(stream);
+          await opened.leave();
+        },
         close: async () => {
           open.delete(stream);
           await opened.close();

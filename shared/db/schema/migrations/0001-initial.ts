@@ -31,12 +31,14 @@ export async function up(db: Kysely<never>): Promise<void> {
 
 const tasks = [
   // Agent definitions by the hash of their content. A task keeps the definition that it started with: a
-  // deploy changes new tasks only. used_at: when an api process last started with it.
+  // deploy changes new tasks only. used_at: when an api process last started with it. card: that of the agent behind a
+  // gateway, as a worker has last read it.
   `create table agents (
     hash text primary key,
     definition jsonb not null,
     created_at timestamptz not null default now(),
-    used_at timestamptz not null default now()
+    used_at timestamptz not null default now(),
+    card json
   )`,
 
   // The gate of a task (invariant 3): narrow, updated often, without an index on anything that changes during

@@ -18,7 +18,10 @@ export interface ExchangeStart {
  * The limit is part of the text. The planner would take a parameter for a tenth of all messages, and find that a new
  * plan for each call costs less: planning the claim takes as long as claiming 20 turns.
  */
-function newestBefore({ contextKey, taskId, turn }: ExchangeStart, limit: number): RawBuilder<unknown> {
+export function newestBefore(
+  { contextKey, taskId, turn }: ExchangeStart,
+  limit: number,
+): RawBuilder<unknown> {
   return sql`q.context_key >= ${contextKey} and (q.context_key, q.task_id, q.turn) < (${contextKey}, ${taskId}, ${turn})
       order by q.context_key desc, q.task_id desc, q.turn desc limit ${sql.lit(limit)}`;
 }
