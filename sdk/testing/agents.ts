@@ -29,7 +29,10 @@ function createTestAgent(name: string, agent: TestAgent | undefined): RemoteAgen
       } = await getAnswer(agent, message);
       const { messageId, taskId = `task-of-${messageId}`, contextId = `context-of-${messageId}` } = message;
       const parts = typeof content === 'string' ? [{ text: content }] : content;
-      return { task: { id: taskId, contextId, state, message: parts, extensions: [], artifacts }, notifies: false };
+      return {
+        task: { id: taskId, contextId, state, message: parts, extensions: [], artifacts },
+        notifies: false,
+      };
     },
     find: async () => undefined,
     get: async () => undefined,

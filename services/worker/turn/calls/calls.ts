@@ -10,20 +10,17 @@
  * message is sent again, and is the same for an agent that knows repeats. An agent that sends notifications may also name
  * the task of a message whose answer was lost with the worker.
  */
-import type { RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
-import type { NewStep } from '#shared/db/turns/write.ts';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
-import type { JsonObject, Part } from '#shared/domain/message.ts';
+import type { Part } from '#shared/domain/message.ts';
 import { getStateClass, stateClass } from '#shared/domain/task.ts';
 import { getAgentPollSeconds, type AgentWait } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { CallOptions, CallResult } from '../../agent/agent.ts';
-import { BusyError, RefusedError, type RemoteAgents, type RemoteTask } from '../../agent/remote/agent.ts';
-import type { HeldLease } from '../lease-heartbeat.ts';
+import { BusyError, RefusedError, type RemoteTask } from '../../agent/remote/agent.ts';
 import { checkContent } from '../output/check.ts';
-import type { ReachedStep, StepIdentity } from '../record.ts';
-import { assertSeconds, awaitable, type Waits } from '../waits.ts';
+import type { ReachedStep } from '../record.ts';
+import { assertSeconds, awaitable } from '../waits.ts';
 import { followTask } from '../relay/follow.ts';
 import type { RelayedCall } from '../relay/relayed-call.ts';
 import {
