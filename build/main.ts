@@ -43,8 +43,10 @@ async function bundle(): Promise<void> {
     'services/worker/standby.ts',
     'services/local/*/die-with-parent.ts',
   ];
-  const entries = globSync(['sdk/*.ts', ...started], { cwd: root });
-  const packages = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+  const exported = Object.values(source.exports).filter((file) => file.endsWith('.ts'));
+  const entries = [...exported.map((file) => path.normalize(file)), ...globSync(started, { cwd: root })];
+  const { dependencies, optionalDependencies, peerDependencies } = manifest;
+  const packages = Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies });
   await build({
     cwd: root,
     input: Object.fromEntries(entries.map((file) => [file.replace(/\.ts$/, ''), file])),

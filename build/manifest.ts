@@ -9,6 +9,9 @@ export interface Manifest {
   exports: Record<string, string>;
   dependencies: Record<string, string>;
   optionalDependencies: Record<string, string>;
+  /** The frameworks, which authors install if they use an adapter. */
+  peerDependencies: Record<string, string>;
+  peerDependenciesMeta: Record<string, { optional: boolean }>;
 }
 
 export interface PublishedManifest extends Omit<Manifest, 'exports'> {
@@ -19,7 +22,8 @@ export interface PublishedManifest extends Omit<Manifest, 'exports'> {
 
 /** Leaves out what only the repository needs: scripts, tools, and `private`, which keeps the sources unpublished. */
 export function createManifest(source: Manifest): PublishedManifest {
-  const { name, version, description, license, engines, dependencies, optionalDependencies } = source;
+  const { name, version, description, license, engines } = source;
+  const { dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta } = source;
   const bin = Object.entries(source.bin).map(([command, file]) => [command, file.replace(/\.ts$/, '.js')]);
   const exported = Object.entries(source.exports)
     .filter(([, file]) => file.endsWith('.ts'))
@@ -40,5 +44,7 @@ export function createManifest(source: Manifest): PublishedManifest {
     imports: { '#services/*.ts': './services/*.js', '#deploy/*': './deploy/*' },
     dependencies,
     optionalDependencies,
+    peerDependencies,
+    peerDependenciesMeta,
   };
 }

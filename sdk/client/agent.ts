@@ -11,7 +11,7 @@ import {
 import type { Client, RequestOptions } from '@a2a-js/sdk/client';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { JsonObject, Message, Part } from '#shared/domain/message.ts';
-import { webhookOptionsHeader, webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhookOptionsHeader, webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import type { Task } from '../task.ts';
 import { createDecisions, type ApprovalDecision } from './approval.ts';
 import { followTask, isSettled, replayExtensionUri, type FollowOptions, type TaskEvent } from './follow.ts';

@@ -1,5 +1,6 @@
 /** Answers requests for approval (docs/extensions/approval.md). */
-import { approvalExtension, type ApprovalRequest, type Decision } from '#shared/agent/approval.ts';
+import type { ApprovalRequest, Decision } from '#shared/agent/approval.ts';
+import { approvalExtension } from '#shared/agent/approval-extension.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Task } from '../task.ts';
 

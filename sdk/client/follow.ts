@@ -5,7 +5,6 @@
  *      ▲            │
  *      └──backoff───┘ the connection breaks: subscribe again, after the last event if the agent numbers its events
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { StreamResponse } from '@a2a-js/sdk';
 import {
   A2A_ERROR_CODE,
@@ -20,6 +19,7 @@ import type { ArtifactUpdate, StatusUpdate } from '#shared/domain/events.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { getStateClass, stateClass } from '#shared/domain/task.ts';
 import type { Task } from '../task.ts';
+import { sleep } from './sleep.ts';
 
 export const replayExtensionUri = 'https://longhaul.dev/ext/replay/v1';
 
@@ -79,7 +79,7 @@ export async function* followTask(parts: FollowParts): AsyncGenerator<TaskEvent,
     if (failures > retries) {
       throw new Error(`The stream broke ${failures} times in a row without an event.`, { cause: problem });
     }
-    await sleep(backoffSeconds(failures, Math.random(), backoff) * 1000, undefined, signal && { signal });
+    await sleep(backoffSeconds(failures, Math.random(), backoff) * 1000, signal);
   }
 }
 

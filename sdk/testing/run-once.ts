@@ -105,6 +105,7 @@ export async function runOnce(options: OnceOptions): Promise<Once> {
       suspects: new Suspects(),
       maxAttempts: options.maxAttempts,
       checkCost: async () => undefined,
+      spentToday: async () => ({ tokens: 0, cost: 0 }),
       recorder: { add: () => undefined },
       recordBytes,
       log,

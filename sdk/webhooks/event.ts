@@ -1,7 +1,7 @@
 /** The event of a webhook, read from a body whose signature was checked (docs/webhooks.md). */
 import type { ArtifactUpdate, StatusUpdate } from '#shared/domain/events.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import type { Task } from '../task.ts';
 import { WebhookError } from './error.ts';
 

@@ -171,6 +171,7 @@ export async function startWorker(
     maxAttempts,
     recordBytes,
     checkCost,
+    spentToday,
     recorder,
     log,
   });

@@ -14,9 +14,10 @@
  */
 import * as v from 'valibot';
 import { textOf, type Json, type JsonObject, type Message, type Part } from '../domain/message.ts';
+import { approvalExtension } from './approval-extension.ts';
 import { canonicalHash } from './canonical-hash.ts';
 
-export const approvalExtension = 'https://longhaul.dev/ext/approval/v1';
+export { approvalExtension };
 
 export interface ApprovalRequest {
   id: string;

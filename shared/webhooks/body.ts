@@ -18,7 +18,7 @@ import {
 import type { JsonObject } from '../domain/message.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import { getStateClass, stateClass } from '../domain/task.ts';
-import { webhooksExtensionUri } from './options.ts';
+import { webhooksExtensionUri } from './extension.ts';
 
 export interface WebhookBody {
   json: string;

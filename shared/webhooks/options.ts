@@ -2,13 +2,8 @@
  * Options of a webhook config that A2A has no fields for. A client sends them in the metadata of SendMessage,
  * under the URI of the extension, or in a header (gRPC: metadata) of any call that creates a config.
  */
+import { webhooksExtensionUri } from './extension.ts';
 import { signingSecretProblem } from './secrets.ts';
-
-/** Identifies the extension in the agent card and in metadata. */
-export const webhooksExtensionUri = 'https://longhaul.dev/ext/webhooks/v1';
-
-/** Carries the options as JSON. */
-export const webhookOptionsHeader = 'longhaul-webhook-options';
 
 export interface WebhookOptions {
   /**

@@ -16,7 +16,7 @@ import {
   lastEventId,
   traceparent,
 } from '../handler/call-state.ts';
-import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
+import { webhookOptionsHeader } from '#shared/webhooks/extension.ts';
 import { setWebhookOptions } from '../extensions/webhooks/options.ts';
 
 /** The version of clients that do not name one. */

@@ -11,7 +11,7 @@ import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ProtocolConfig } from '#shared/runtime/config/api.ts';
 import { isAuthenticationOn } from '#shared/runtime/config/auth.ts';
 import { toSecurity } from '../auth/security.ts';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import { jsonRpcPath } from '../bindings/jsonrpc/jsonrpc.ts';
 import { priorityExtension } from '../extensions/priority.ts';
 import { replayExtension } from '../extensions/replay.ts';

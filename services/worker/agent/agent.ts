@@ -21,6 +21,7 @@
 import type { CodeDefinition } from '#shared/agent/code-definition.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { History, ReferencedTask } from './types/history.ts';
+import type { ArtifactStream, TurnOutcome } from './types/output.ts';
 import type { StepContext, StepOptions } from './types/steps.ts';
 import type {
   Callback,
@@ -34,6 +35,7 @@ import type {
 } from './types/waits.ts';
 
 export type * from './types/history.ts';
+export type * from './types/output.ts';
 export type * from './types/steps.ts';
 export type * from './types/waits.ts';
 
@@ -123,6 +125,7 @@ export interface Turn {
    * @returns the result, which must be JSON
    * @throws {FatalError} if an earlier run of this turn finished another step at this point: the code has
    *   changed
+   * @throws {FatalError} if steps of one name are matched by their input and by their number
    * @throws {FatalError} if the result is not JSON
    * @throws {FatalError} if the results of the turn's steps together exceed `MAX_RECORD_BYTES` (64 MiB) of
    *   JSON. Return a reference to large data, not the data
@@ -135,6 +138,16 @@ export interface Turn {
     run: (step: StepContext) => Promise<T>,
     options?: StepOptions,
   ): Promise<T>;
+
+  /**
+   * Checks that the definition leaves room for another model call: `limits.tokens` and `limits.cost` of the task, and
+   * those of its owner. An agent that calls models calls it before each, within the step that is to record the call.
+   * The usage that counts is the one that steps report (`options.usage`).
+   *
+   * @throws {FatalError} if a limit of the definition is reached. Its message names the limit, and clients see it
+   * @throws {OwnerLimitError} if the owner's limit for a day is reached. Do not catch it: the turn runs again later
+   */
+  checkSpending(): Promise<void>;
 
   /**
    * Returns whether the turn takes a change of the agent's code, or started before it (docs/versions.md):
@@ -251,44 +264,3 @@ export interface Turn {
    */
   progress(parts: Part[] | string): Promise<void>;
 }
-
-export interface ArtifactStream {
-  /**
-   * Adds a part and returns at once. Adjacent texts are joined.
-   *
-   * @throws {FatalError} if the part is malformed
-   */
-  write(part: Part): void;
-  /**
-   * Writes the rest and marks the last chunk. Resolves when the artifact is stored.
-   *
-   * @throws the error of a write that failed, such as a `LeaseLostError`
-   */
-  close(): Promise<void>;
-}
-
-/**
- * The end of a turn. `message` becomes the message of the task's status.
- *
- * If another message is waiting when a turn ends as completed, input-required or auth-required, the task
- * stays working and the next turn starts. Failed and rejected end the task at once.
- */
-export type TurnOutcome =
-  | { state: 'TASK_STATE_COMPLETED'; message?: Part[] | string }
-  | { state: 'TASK_STATE_INPUT_REQUIRED'; message: Part[] | string }
-  /**
-   * `extensions`: URIs of the A2A extensions that the message uses. `outOfBand`: the credential does not come as an answer
-   * of the client, so streams stay open until another message continues the task.
-   */
-  | {
-      state: 'TASK_STATE_AUTH_REQUIRED';
-      message: Part[] | string;
-      extensions?: string[];
-      outOfBand?: boolean;
-    }
-  | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
-  | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
-  /**
-   * The answer is this single message, without a task (A2A section 3.1.1). It must be the turn's only output.
-   */
-  | { direct: Part[] | string };

@@ -1,5 +1,6 @@
 /** The record of a turn from its earlier runs, which a turn that runs again must follow (invariant 7). */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RecordedStep } from '#shared/db/turns/turn-content.ts';
 import type { NewStep } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
@@ -18,6 +19,10 @@ export interface ReachedStep {
 export const codeChanged =
   "the agent's code has changed since the turn started. Branch for turns from before a change with turn.version (docs/versions.md)";
 
+/** How long a step waits for others that replay at the same time. Only code between recorded steps takes time. */
+const replayMs = 1_000;
+const pollMs = 5;
+
 /** Precedes the name of a marker: the step that records that a turn takes the code of a change. */
 const markerPrefix = 'version:';
 
@@ -25,12 +30,17 @@ export class TurnRecord {
   /** The steps that this run has not reached yet. */
   readonly #left: Map<string, RecordedStep>;
   readonly #occurrences = new Map<string, number>();
+  /** The keys of all steps, recorded or reached, so that a step that is matched by its input finds a free number. */
+  readonly #taken: Set<string>;
+  /** Whether the steps of a name are matched by their input. */
+  readonly #matched = new Map<string, boolean>();
   #nextPosition = 0;
 
   constructor(steps: readonly RecordedStep[]) {
     this.#left = new Map(
       steps.map((step) => [getStepKey(step.name, step.occurrence), { ...step, finished: hasEnded(step) }]),
     );
+    this.#taken = new Set(this.#left.keys());
   }
 
   /**
@@ -39,11 +49,7 @@ export class TurnRecord {
    * @throws {FatalError} if an earlier run finished another step at this point
    */
   reach(name: string, inputHash: string | null): ReachedStep {
-    if (name.startsWith(markerPrefix)) {
-      throw new FatalError(
-        `The name "${name}" is not valid: names that start with "${markerPrefix}" are of turn.version.`,
-      );
-    }
+    this.#enter(name, false);
     const occurrence = this.#occurrences.get(name) ?? 0;
     this.#occurrences.set(name, occurrence + 1);
     const identity = { name, occurrence, position: this.#nextPosition++, inputHash };
@@ -52,6 +58,51 @@ export class TurnRecord {
     this.#left.delete(key);
     if (earlier?.finished !== true) this.#assertMatched(identity.position, `reached the step "${name}"`);
     return { identity, earlier };
+  }
+
+  /**
+   * Enters the next step of a name and an input. Steps that run side by side may be reached in another order than in
+   * earlier runs, so a step without a record waits until those that were recorded before it have been reached.
+   *
+   * @throws {FatalError} if they are not reached within `replayMs`: the code has changed
+   */
+  async reachByInput(name: string, inputHash: string): Promise<ReachedStep> {
+    this.#enter(name, true);
+    const position = this.#nextPosition++;
+    const earlier = [...this.#left.values()]
+      .filter((step) => step.name === toRecordedName(name) && step.inputHash === inputHash)
+      .sort((a, b) => a.occurrence - b.occurrence)[0];
+    const occurrence = earlier?.occurrence ?? this.#findFree(name);
+    const key = getStepKey(name, occurrence);
+    this.#taken.add(key);
+    this.#left.delete(key);
+    const identity = { name, occurrence, position, inputHash };
+    if (earlier?.finished !== true) {
+      for (let waitedMs = 0; this.#findMissed(position) && waitedMs < replayMs; waitedMs += pollMs) {
+        await sleep(pollMs);
+      }
+      this.#assertMatched(position, `reached the step "${name}"`);
+    }
+    return { identity, earlier };
+  }
+
+  /** @throws {FatalError} if the name is not valid, or its steps are matched otherwise */
+  #enter(name: string, byInput: boolean): void {
+    if (name.startsWith(markerPrefix)) {
+      throw new FatalError(
+        `The name "${name}" is not valid: names that start with "${markerPrefix}" are of turn.version.`,
+      );
+    }
+    const matched = this.#matched.get(name) ?? byInput;
+    this.#matched.set(name, matched);
+    if (matched === byInput) return;
+    throw new FatalError(`matchInput of the step "${name}" must be the same for all steps of this name.`);
+  }
+
+  #findFree(name: string): number {
+    let occurrence = 0;
+    while (this.#taken.has(getStepKey(name, occurrence))) occurrence += 1;
+    return occurrence;
   }
 
   /**
@@ -77,11 +128,16 @@ export class TurnRecord {
     this.#assertMatched(Number.POSITIVE_INFINITY, 'ended its turn');
   }
 
-  #assertMatched(position: number, reached: string): void {
-    const missed = [...this.#left.values()].find(
+  #findMissed(position: number): RecordedStep | undefined {
+    for (const step of this.#left.values()) {
       // A marker may be left behind when its call is removed.
-      (step) => step.finished && step.position <= position && !step.name.startsWith(markerPrefix),
-    );
+      if (step.finished && step.position <= position && !step.name.startsWith(markerPrefix)) return step;
+    }
+    return undefined;
+  }
+
+  #assertMatched(position: number, reached: string): void {
+    const missed = this.#findMissed(position);
     if (missed === undefined) return;
     throw new FatalError(
       `The agent ${reached}, but an earlier run of this turn had finished the step "${missed.name}" before: ` +
@@ -95,9 +151,13 @@ function hasEnded({ finished, wait }: RecordedStep): boolean {
   return finished || (wait?.wait.kind === 'sleep' && wait.dueInSeconds <= 0);
 }
 
-/** Null characters are replaced as in the recorded names (shared/db/client/prepared.ts). */
 function getStepKey(name: string, occurrence: number): string {
-  return `${occurrence}/${name.replaceAll('\0', '\uFFFD')}`;
+  return `${occurrence}/${toRecordedName(name)}`;
+}
+
+/** Null characters are replaced as in the recorded names (shared/db/client/prepared.ts). */
+function toRecordedName(name: string): string {
+  return name.replaceAll('\0', '\uFFFD');
 }
 
 /**

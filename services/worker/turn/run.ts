@@ -17,6 +17,7 @@
  *   the lease is lost        ─▶ writes nothing more
  */
 import { getTimeLimits } from '#shared/agent/definition.ts';
+import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { CheckCost } from '#shared/db/owners/cost.ts';
 import { countWriteBytes } from '#shared/db/owners/bytes.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
@@ -67,6 +68,8 @@ export interface RunParts {
   maxAttempts: number;
   /** Throws an OwnerLimitError if the owner's cost limit is reached. */
   checkCost: CheckCost;
+  /** Reads the spending of an owner since midnight UTC. */
+  spentToday: ReadSpentToday;
   /** Counts what the turns of an owner store. */
   recorder: Pick<UsageRecorder, 'add'>;
   /** Maximum size of what the steps of one turn record, in bytes of JSON. */
@@ -202,6 +205,8 @@ async function runAgent(
       log,
       onRecorded: clearSuspicion,
       reserveMemory: (bytes) => reservation.take(bytes),
+      checkCost,
+      spentToday: parts.spentToday,
     });
     timer = abortAtLimit(held, limits.turnSeconds, input.startedSecondsAgo);
     await checkCost(task.owner);

@@ -3,6 +3,8 @@
  * through the gate under the lease of the turn; a refused write aborts the turn (invariant 3).
  */
 import { getHistoryTurns } from '#shared/agent/definition.ts';
+import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
+import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ClaimedTask } from '#shared/db/turns/claim.ts';
 import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
@@ -11,9 +13,8 @@ import type { Artifact, Json, Message, Part } from '#shared/domain/message.ts';
 import { addUsage, noUsage, sumUsage, type Usage } from '#shared/domain/usage.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import type { StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
+import type { Turn, TurnOutcome } from '../agent/agent.ts';
 import type { Relays } from '../agent/gateway/relays.ts';
 import { openModelWait, type ModelWaits } from '../agent/model-wait.ts';
 import type { Calls } from './calls/calls.ts';
@@ -21,7 +22,7 @@ import type { OpenTurnCalls } from './calls/open.ts';
 import type { Children } from './children/children.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import { readParentTaskId } from './children/tasks.ts';
-import { checkContent, checkOutcome, checkStep } from './output/check.ts';
+import { checkContent, checkOutcome } from './output/check.ts';
 import type { OpenTurnFiles } from './output/files.ts';
 import { createMessageFitter, fitOutcome } from './output/fit-message.ts';
 import { createStore, type FindEvent } from './output/store.ts';
@@ -29,11 +30,11 @@ import { createTurnArtifacts } from './output/turn-artifacts.ts';
 import { checkHistoryTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage, createProgressEvent } from './outcome.ts';
-import { createResultWriter, hashInput, TurnRecord, type StepIdentity } from './record.ts';
+import { createResultWriter, TurnRecord, type StepIdentity } from './record.ts';
 import { relayTurn } from './relay/relay.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
-import { inStepSpan } from './spans.ts';
-import { runWithPolicy } from './step-policy.ts';
+import { createSpendingCheck } from './spending.ts';
+import { createStepRunner } from './steps/run-step.ts';
 import { createVersionReader } from './versions.ts';
 import { Waits, type Suspension } from './waits.ts';
 
@@ -79,6 +80,10 @@ export interface TurnParts {
   /** Called when a step is recorded. */
   onRecorded: () => void;
   reserveMemory: (bytes: number) => Promise<void>;
+  /** Throws an OwnerLimitError if the owner's cost limit is reached. */
+  checkCost: CheckCost;
+  /** Reads the spending of an owner since midnight UTC. */
+  spentToday: ReadSpentToday;
   write: WriteTurn;
   findEvent: FindEvent;
   timeOutCallback: (step: StepIdentity) => Promise<CallbackResult | undefined>;
@@ -120,44 +125,24 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     await write({ events, steps, ...(used && { taskUsage: () => taskUsage }) });
   }
 
-  async function step<T extends Json | void>(
-    name: string,
-    run: (step: StepContext) => Promise<T>,
-    options: StepOptions = {},
-  ): Promise<T> {
-    check(checkStep, name, run);
-    const { identity, earlier } = record.reach(name, hashInput(options.input));
-    if (earlier?.finished === true) return earlier.output as T;
-    signal.throwIfAborted();
-    releaseSignal.throwIfAborted();
-    await held.assertHeld();
-    if (options.sideEffects === true) await store([], [{ ...identity, output: null }]);
-    const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${identity.occurrence}`;
-    const runHeld = async (context: StepContext): Promise<T> => {
-      await held.assertHeld();
-      return run(context);
-    };
-    const policy = { timeoutSeconds: parts.stepSeconds, ...options };
-    return inStepSpan(identity, async () => {
-      const startedAt = performance.now();
-      const result = await runWithPolicy(runHeld, idempotencyKey, signal, policy);
-      passFaultPoint('step-run');
-      const output: Json = result ?? null;
-      const usage = options.usage?.(output);
-      if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
-      const seconds = (performance.now() - startedAt) / 1000;
-      const record: NewStep = {
-        ...identity,
-        output: toRecord(name, output),
-        seconds,
-        ...(usage && { usage }),
-      };
-      await store([], [record]);
-      parts.onRecorded();
-      passFaultPoint('step-recorded');
-      return result;
-    });
-  }
+  const step = createStepRunner({
+    held,
+    record,
+    releaseSignal,
+    stepSeconds: parts.stepSeconds,
+    check,
+    toRecord,
+    store: (steps) => store([], steps),
+    addUsage: (usage) => (taskUsage = addUsage(taskUsage ?? noUsage, usage)),
+    onRecorded: parts.onRecorded,
+  });
+  const checkSpending = createSpendingCheck({
+    owner: input.owner,
+    definition: input.definition,
+    checkCost: parts.checkCost,
+    spentToday: parts.spentToday,
+    usage: () => taskUsage,
+  });
 
   const version = createVersionReader(record, async (marker) => {
     signal.throwIfAborted();
@@ -255,6 +240,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     definition: input.definition,
     signal,
     step: (name, run, options) => waits.run(() => step(name, run, options)),
+    checkSpending: () => waits.run(checkSpending),
     version: (name) => waits.run(() => version(name)),
     sleep: (name, until) => waits.sleep(name, until),
     callback: (name, options) => waits.callback(name, options),

@@ -17,7 +17,7 @@ import type { Wakeup } from '#shared/domain/wakeup.ts';
 import { readAuth } from '#shared/runtime/config/auth.ts';
 import { EnvReader } from '#shared/runtime/config/env-reader.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { createPushConfigs } from '#services/api/handler/push-configs.ts';
 import { PageTokens } from '#services/api/handler/page-token.ts';

@@ -5,7 +5,7 @@ import { StreamResponse, TaskState } from '@a2a-js/sdk';
 import type { TaskAsOf } from '#shared/db/tasks/as-of.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { newFollowUp } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';

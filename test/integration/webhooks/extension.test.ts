@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';

@@ -125,6 +125,8 @@ export class MemoryTurn implements ModelWaitingTurn {
     });
   }
 
+  async checkSpending(): Promise<void> {}
+
   async step<T extends Json | void>(
     name: string,
     run: (step: StepContext) => Promise<T>,

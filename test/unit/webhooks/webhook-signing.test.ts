@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { readWebhookOptions, webhooksExtensionUri, withoutSecret } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
+import { readWebhookOptions, withoutSecret } from '#shared/webhooks/options.ts';
 import { createSigningSecret, decodeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { parseSigningKeys, publicJwks } from '#shared/crypto/signing-keys.ts';
 import { createSigningJwk } from '../../support/webhooks/signing.ts';

@@ -63,6 +63,8 @@ function createLeasedTurn(write?: WriteTurn) {
     recordBytes: 1000,
     onRecorded: () => undefined,
     reserveMemory: async () => undefined,
+    checkCost: async () => undefined,
+    spentToday: async () => ({ tokens: 0, cost: 0 }),
     write: write ?? (async () => (expire(), { wakeups: [], lastEvent: 1 })),
     findEvent: async () => undefined,
     lastEvent: 0,

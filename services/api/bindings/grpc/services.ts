@@ -8,7 +8,7 @@ import type { A2ARequestHandler, ServerCallContext, User } from '@a2a-js/sdk/ser
 import type { GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { AuthenticatedCaller } from '../../auth/caller.ts';
-import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
+import { webhookOptionsHeader } from '#shared/webhooks/extension.ts';
 import { streamCloses } from '../../handler/call-state.ts';
 import { createCallContext, createProtocolCheck } from '../call-context.ts';
 import { toGrpcError } from './errors.ts';

@@ -12,7 +12,7 @@ import { isUuid } from '#shared/domain/ids.ts';
 import { isTerminal } from '#shared/domain/task.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import { createCallContext } from '../../bindings/call-context.ts';
 import { clientAddress, getController, traceparent } from '../../handler/call-state.ts';

@@ -4,13 +4,8 @@
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { createCallState } from '../../handler/call-state.ts';
-import {
-  defaultWebhookOptions,
-  readWebhookOptions,
-  webhookOptionsHeader,
-  webhooksExtensionUri,
-  type WebhookOptions,
-} from '#shared/webhooks/options.ts';
+import { webhookOptionsHeader, webhooksExtensionUri } from '#shared/webhooks/extension.ts';
+import { defaultWebhookOptions, readWebhookOptions, type WebhookOptions } from '#shared/webhooks/options.ts';
 
 const optionsHeader = createCallState<string>('longhaul.webhookOptions');
 

@@ -7,7 +7,7 @@ import { Option, type Command } from 'commander';
 import { environment } from '#shared/runtime/config/environment.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { FeedEvent } from '#shared/domain/views.ts';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import type { Agent } from '../../agent/connect.ts';
 import { followFeed } from '../../agent/feed.ts';
 import { isSettled, replayExtension } from '../../agent/follow.ts';

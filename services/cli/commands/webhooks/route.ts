@@ -1,6 +1,6 @@
 /** The routes of the webhooks extension (docs/extensions/webhooks.md), as the commands call them. */
 import type { Command } from 'commander';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import type { Agent } from '../../agent/connect.ts';
 import { callRoute } from '../../agent/rest.ts';
 import { usageError } from '../../failure.ts';

@@ -14,6 +14,12 @@ export interface StepOptions {
   /** The input of the step. Its hash is recorded next to the result. */
   input?: Json;
   /**
+   * Identifies the step by its name and its input, in place of its number: for steps that may start in another order
+   * when the turn runs again, such as those of agents that run side by side. Steps of the same name and input are
+   * distinguished by their number. All steps of a name set it, or none. Default: false.
+   */
+  matchInput?: boolean;
+  /**
    * Reads the usage of a model call from the result. It is recorded, and counted for the task and its owner.
    */
   usage?: (result: Json) => ModelUsage | undefined;
