@@ -68,7 +68,7 @@ export function durable(turn: Turn): Durable {
         ...readBatchLimits(model),
         doEmbed: (options: EmbedOptions) => embed(calls, inner, options),
       };
-      return wrapped as typeof model;
+      return wrapped;
     },
     tools: (tools, options = {}) => {
       const wrapped = Object.entries(tools).map(([name, tool]) => [

@@ -71,7 +71,7 @@ export function wrapTool<T extends ToolLike>(
 /** Yields the preliminary results of a call, and then its result. */
 async function* yieldResults(
   run: (onPreliminary: (output: unknown) => void) => Promise<unknown>,
-): AsyncGenerator<unknown> {
+): AsyncGenerator {
   const results = new TransformStream();
   const writer = results.writable.getWriter();
   const ended = run((output) => void writer.write(output).catch(() => undefined)).then(
