@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -14,6 +15,7 @@ import { after, describe, test } from 'node:test';
 import { buildImage, isSentToBuilder, readDockerfile, removeImage } from '../../support/deploy/image.ts';
 import { run } from '../../support/deploy/scripts.ts';
 import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
+import { freePort } from '../../support/ports.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -60,7 +62,9 @@ describe('images', () => {
       const compiled = readdirSync(path.join(dir, image, '.compile-cache'), { recursive: true });
       assert.ok(compiled.length > 1_000, `${image} has only ${compiled.length} compiled modules`);
     }
-    const stack = await startStack(t);
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const signingKeys = { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'k' }] };
+    const stack = await startStack(t, { WEBHOOK_SIGNING_KEYS: JSON.stringify(signingKeys) });
     const receiver = await startReceiver(t);
 
     function runImage(
@@ -113,8 +117,30 @@ describe('images', () => {
     const { status, headers } = await fetch(stack.apiUrl + script);
     assert.deepEqual([status, headers.get('content-type')], [200, 'text/javascript; charset=utf-8']);
 
-    const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl], {}) : undefined;
-    if (smoke !== undefined) assert.equal(smoke.code, 0, smoke.errors);
+    // The receiver of the image, as deploy/steps/receiver.sh runs it, and the smoke test that asks it.
+    const receiverPort = await freePort();
+    const address = `http://127.0.0.1:${receiverPort}/`;
+    const jwks = `${stack.apiUrl}/.well-known/webhook-jwks.json`;
+    const own = [
+      'services/cli/main.ts',
+      'webhooks',
+      'receive',
+      '--json',
+      '--jwks',
+      jwks,
+      '--address',
+      address,
+    ];
+    const receiving = runImage('worker', own, String(receiverPort));
+    await receiving.line(/receiving webhooks/);
+    const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl, '', address], {}) : undefined;
+    if (smoke !== undefined) {
+      assert.equal(smoke.code, 0, smoke.errors + receiving.output());
+      assert.match(smoke.output, /webhooks arrived with valid signatures/);
+      assert.match(receiving.output(), /"verified":true.*TASK_STATE_COMPLETED/);
+    }
+    receiving.child.kill('SIGTERM');
+    assert.deepEqual(await receiving.exited, { code: 0, signal: null }, receiving.output());
 
     // An open connection without a request, as pools and load balancers keep them, must not delay the stop.
     for (const url of [stack.apiUrl, stack.env['DISPATCHER_URL']!]) {
