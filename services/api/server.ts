@@ -25,6 +25,7 @@ import { listRoutes, toReadablePath } from './bindings/rest/routes.ts';
 import { registerCard } from './card/routes.ts';
 import type { CardSigner } from './card/signature.ts';
 import type { ReadConsole } from './console/files.ts';
+import { consolePath } from './console/path.ts';
 import { registerConsole } from './console/routes.ts';
 import { registerScheduleRoutes, type ScheduleRoutesParts } from './extensions/schedules/routes.ts';
 import { registerOpsRoutes, type OpsRoutesParts } from './extensions/ops/routes.ts';
@@ -125,7 +126,9 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     corsOrigins: parts.corsOrigins,
   });
   registerHealth(app, parts.ready, log);
-  await registerCard(app, parts.getCard ?? (() => card), parts.cardSigner);
+  const consoleUrl = `${new URL(parts.publicUrl).pathname.replace(/\/$/, '')}${consolePath}/`;
+  const getCard = parts.getCard ?? (() => card);
+  await registerCard(app, getCard, parts.cardSigner, parts.readConsole && consoleUrl);
   registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
   const listExtensionRoutes = (): readonly string[] => extensionRoutes;
   registerRest(app, { handler, bodyLimitBytes, card, conditional, listExtensionRoutes, log });
@@ -213,7 +216,8 @@ function getFailureFormat(request: FastifyRequest, card: AgentCard): FailureForm
 
 function getBindingFormat(request: FastifyRequest, card: AgentCard): FailureFormat {
   if (request.url.startsWith(restPath)) return getRestFailureFormat(request, card);
-  return request.url.startsWith(jsonRpcPath) ? rpcFailure : plainFailure;
+  const isRoot = request.method === 'POST' && /^\/(\?|$)/.test(request.url);
+  return isRoot || request.url.startsWith(jsonRpcPath) ? rpcFailure : plainFailure;
 }
 
 /**

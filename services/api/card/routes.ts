@@ -1,6 +1,7 @@
 /**
  * Serves the agent card at its well-known path, with the headers that caches need to store and revalidate it
- * (A2A section 8.6), and the keys that verify its signature. Clients of A2A 0.2 look for it at another path.
+ * (A2A section 8.6), and the keys that verify its signature. Clients of A2A 0.2 look for it at another path. The root serves
+ * it too, for clients that know only the address of a service; browsers are led from there to the console.
  */
 import { createHash } from 'node:crypto';
 import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
@@ -17,11 +18,15 @@ const v02CardPath = '/.well-known/agent.json';
 /** One minute: a deploy that changes the card is visible soon enough. */
 const cacheControl = 'public, max-age=60';
 
-/** @param getCard returns the current card: that of a gateway changes with the agent behind it */
+/**
+ * @param getCard returns the current card: that of a gateway changes with the agent behind it
+ * @param consoleUrl the path of the console; undefined: it is not served
+ */
 export async function registerCard(
   app: FastifyInstance,
   getCard: () => AgentCard,
   { signJson, publicKeys }: CardSigner,
+  consoleUrl?: string,
 ): Promise<void> {
   const legacy = supportsV03(getCard());
   const create = async (card: AgentCard): Promise<CardDocuments> => {
@@ -30,14 +35,19 @@ export async function registerCard(
     return { card, current, dualVersion };
   };
   let documents = await create(getCard());
-  for (const path of [`/${AGENT_CARD_PATH}`, ...(legacy ? [v02CardPath] : [])]) {
-    app.get(path, async (request, reply) => {
-      addVary(reply, A2A_VERSION_HEADER);
-      if (documents.card !== getCard()) documents = await create(getCard());
-      const { current, dualVersion } = documents;
-      return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
-    });
-  }
+  const sendCard = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    addVary(reply, A2A_VERSION_HEADER);
+    if (documents.card !== getCard()) documents = await create(getCard());
+    const { current, dualVersion } = documents;
+    return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
+  };
+  for (const path of [`/${AGENT_CARD_PATH}`, ...(legacy ? [v02CardPath] : [])]) app.get(path, sendCard);
+  app.get('/', async (request, reply) => {
+    addVary(reply, 'accept');
+    // Browsers alone ask for HTML.
+    const isPage = /\btext\/html\b/i.test(request.headers.accept ?? '');
+    return consoleUrl !== undefined && isPage ? reply.redirect(consoleUrl) : sendCard(request, reply);
+  });
   if (publicKeys.length === 0) return;
   const keys = createDocument({ keys: publicKeys });
   app.get(cardJwksPath, async (request, reply) => sendDocument(request, reply, keys));

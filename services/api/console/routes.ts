@@ -70,12 +70,6 @@ export function registerConsole(
       },
     });
   }
-  // Browsers alone ask for HTML. Every other client is answered as if this route did not exist.
-  app.get('/', (request, reply) => {
-    addVary(reply, 'accept');
-    const isPage = /\btext\/html\b/i.test(request.headers.accept ?? '');
-    return isPage ? reply.redirect(`${base}${consolePath}/`) : reply.callNotFound();
-  });
   app.get<{ Params: { name: string } }>(`${consolePath}/assets/:name`, async (request, reply) => {
     const { name } = request.params;
     const files = await read(reply);

@@ -6,7 +6,7 @@
  * message is read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { callbacksPath, geminiWebhooksPath } from '#shared/domain/wait.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { consolePath } from '../console/path.ts';
@@ -121,7 +121,7 @@ export function registerAdmission(
     else opened.add(length);
   };
   app.addHook('onRoute', (route) => {
-    if (!isPublic(route.url)) route.onRequest = [admitRequest, ...[route.onRequest ?? []].flat()];
+    if (!isPublic(route)) route.onRequest = [admitRequest, ...[route.onRequest ?? []].flat()];
   });
   if (byteRates !== undefined) {
     app.addHook('onSend', (request: AdmittedRequest, _reply, payload, done) => {
@@ -182,8 +182,10 @@ export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller 
   return caller;
 }
 
-function isPublic(path: string): boolean {
-  if (path === '/' || path === consolePath || path === geminiWebhooksPath) return true;
+function isPublic({ url: path, method }: Pick<RouteOptions, 'url' | 'method'>): boolean {
+  // The root serves the card, and operations by POST.
+  if (path === '/') return ![method].flat().includes('POST');
+  if (path === consolePath || path === geminiWebhooksPath) return true;
   const prefixes = [
     '/.well-known/',
     '/health/',

@@ -2,3 +2,4 @@
 import './scripted/operations.ts';
 import './scripted/v03.ts';
 import './scripted/clients.ts';
+import './scripted/gemini-enterprise.ts';

@@ -10,7 +10,7 @@ import { A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { isLegacyJsonRpcMethod } from '@a2a-js/sdk/compat/v0_3';
 import { A2A_ERROR_CODE, ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
 import {
   createProtocolCheck,
@@ -37,6 +37,8 @@ import {
 import { createV03Methods, isV03Stream, toV03RpcError } from './v03.ts';
 
 export const jsonRpcPath = '/a2a/jsonrpc';
+/** Clients that know only the address of a service, and not its card, call its root. */
+const jsonRpcPaths = [jsonRpcPath, '/'];
 
 export function registerJsonRpc(
   app: FastifyInstance,
@@ -51,60 +53,59 @@ export function registerJsonRpc(
   const v03 = createV03Methods(handler);
   const checkProtocol = createProtocolCheck(card, 'JSONRPC');
 
-  app.post(
-    jsonRpcPath,
-    { bodyLimit: bodyLimitBytes, config: { audit: 'operation' } },
-    async (request, reply) => {
-      // A browser sends any other type, and a body without one, for pages of other sites without asking first.
-      if (request.mediaType !== 'application/json') {
-        const sent = request.mediaType ?? 'a body without Content-Type';
-        const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${sent}`);
-        return sendFailure(reply, log, error, { ...createFailureFormat(null), toStatus: () => 415 });
+  const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    // A browser sends any other type, and a body without one, for pages of other sites without asking first.
+    if (request.mediaType !== 'application/json') {
+      const sent = request.mediaType ?? 'a body without Content-Type';
+      const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${sent}`);
+      return sendFailure(reply, log, error, { ...createFailureFormat(null), toStatus: () => 415 });
+    }
+    let envelope: Envelope;
+    try {
+      envelope = readEnvelope(request);
+    } catch (error) {
+      return sendFailure(reply, log, error, createFailureFormat(null));
+    }
+    if ('error' in envelope) {
+      return sendFailure(reply, log, new RpcFailure(envelope.error), createFailureFormat(envelope.id));
+    }
+    const { id, notification } = envelope;
+    const tenant = envelope.params['tenant'] ?? '';
+    const context = createHttpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
+    warnClient.set(context, createWarner(reply, log));
+    const legacy = isV03(context) && supportsV03(card);
+    const toError = legacy ? toV03RpcError : undefined;
+    try {
+      if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
+      checkProtocol(context);
+      const response = await (isV03(context) ? v03 : current)(envelope, context);
+      if (notification) {
+        if (response.kind === 'stream') await discardStream(response.payloads);
+        return await reply.code(204).send();
       }
-      let envelope: Envelope;
-      try {
-        envelope = readEnvelope(request);
-      } catch (error) {
-        return sendFailure(reply, log, error, createFailureFormat(null));
+      if (response.kind === 'stream') {
+        return await sendStream(reply, response.payloads, {
+          id: () => streamedEvent.get(context),
+          event: (result) => ({ jsonrpc: '2.0', id, result }),
+          error: (error) => toErrorEnvelope(id, toClientError(log, error), toError),
+          onStart: () => echoExtensions(reply, context),
+        });
       }
-      if ('error' in envelope) {
-        return sendFailure(reply, log, new RpcFailure(envelope.error), createFailureFormat(envelope.id));
+      echoExtensions(reply, context);
+      void reply.header('content-type', 'application/json');
+      return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
+    } catch (error) {
+      if (notification) return reply.code(204).send();
+      const hasStatus = error instanceof RetryLaterError || isAboutCredentials(error);
+      if (legacy && isV03Stream(envelope.method) && !hasStatus) {
+        return sendErrorEvent(reply, toErrorEnvelope(id, toClientError(log, error), toError));
       }
-      const { id, notification } = envelope;
-      const tenant = envelope.params['tenant'] ?? '';
-      const context = createHttpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
-      warnClient.set(context, createWarner(reply, log));
-      const legacy = isV03(context) && supportsV03(card);
-      const toError = legacy ? toV03RpcError : undefined;
-      try {
-        if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
-        checkProtocol(context);
-        const response = await (isV03(context) ? v03 : current)(envelope, context);
-        if (notification) {
-          if (response.kind === 'stream') await discardStream(response.payloads);
-          return await reply.code(204).send();
-        }
-        if (response.kind === 'stream') {
-          return await sendStream(reply, response.payloads, {
-            id: () => streamedEvent.get(context),
-            event: (result) => ({ jsonrpc: '2.0', id, result }),
-            error: (error) => toErrorEnvelope(id, toClientError(log, error), toError),
-            onStart: () => echoExtensions(reply, context),
-          });
-        }
-        echoExtensions(reply, context);
-        void reply.header('content-type', 'application/json');
-        return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
-      } catch (error) {
-        if (notification) return reply.code(204).send();
-        const hasStatus = error instanceof RetryLaterError || isAboutCredentials(error);
-        if (legacy && isV03Stream(envelope.method) && !hasStatus) {
-          return sendErrorEvent(reply, toErrorEnvelope(id, toClientError(log, error), toError));
-        }
-        return sendFailure(reply, log, error, createFailureFormat(id, toError));
-      }
-    },
-  );
+      return sendFailure(reply, log, error, createFailureFormat(id, toError));
+    }
+  };
+  for (const url of jsonRpcPaths) {
+    app.post(url, { bodyLimit: bodyLimitBytes, config: { audit: 'operation' } }, answer);
+  }
 }
 
 function createFailureFormat(id: RpcId, toError?: Parameters<typeof toErrorEnvelope>[2]): FailureFormat {
