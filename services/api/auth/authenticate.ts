@@ -10,6 +10,7 @@ import { isAuthenticationOn, type AuthConfig } from '#shared/runtime/config/auth
 import type { Logger } from '#shared/runtime/log.ts';
 import { apiKeyHeader, ApiKeys } from './api-keys.ts';
 import { createCloudRunIam } from './cloud-run-iam.ts';
+import { createGoogleTokenVerifier } from './google-oauth.ts';
 import { createJwtVerifier } from './jwt.ts';
 import type { AuthenticatedCaller, RequestHeaders } from './caller.ts';
 import { UnauthenticatedError } from './errors.ts';
@@ -36,17 +37,21 @@ export function createAuthenticate(config: AuthConfig, options: AuthenticateOpti
   }
   const apiKeys = config.apiKeys && (options.apiKeys ?? new ApiKeys(config.apiKeys));
   const jwt = config.jwt && createJwtVerifier(config.jwt);
+  const google = config.googleOAuth && createGoogleTokenVerifier(config.googleOAuth);
+  const verifyToken = jwt ?? google;
   const iam = config.cloudRunIam && createCloudRunIam(config.cloudRunIam.audience);
   const operators = new Set(config.operators);
   const addScopes = (caller: AuthenticatedCaller): AuthenticatedCaller =>
     operators.has(caller.userName) ? { ...caller, scopes: everyScope } : caller;
   const challenges = [
-    ...(jwt !== undefined || iam !== undefined ? ['Bearer realm="a2a"'] : []),
+    ...(verifyToken !== undefined || iam !== undefined ? ['Bearer realm="a2a"'] : []),
     ...(apiKeys !== undefined ? [`ApiKey realm="a2a", header="${apiKeyHeader}"`] : []),
   ];
   const accepted = [
     ...(apiKeys !== undefined ? [`an API key in the header ${apiKeyHeader}`] : []),
-    ...(jwt !== undefined || iam !== undefined ? ['a token in the header Authorization: Bearer'] : []),
+    ...(verifyToken !== undefined || iam !== undefined
+      ? ['a token in the header Authorization: Bearer']
+      : []),
   ].join(' or ');
 
   return async (headers) => {
@@ -56,7 +61,7 @@ export function createAuthenticate(config: AuthConfig, options: AuthenticateOpti
       const verified = iam?.(headers);
       if (verified !== undefined) return addScopes(verified);
       const token = getBearerToken(headers, 'authorization');
-      if (jwt !== undefined && token !== undefined) return addScopes(await jwt(token));
+      if (verifyToken !== undefined && token !== undefined) return addScopes(await verifyToken(token));
       throw new UnauthenticatedError(`Credentials are missing: send ${accepted}`);
     } catch (error) {
       if (error instanceof UnauthenticatedError) error.challenges = challenges;

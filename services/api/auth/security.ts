@@ -44,6 +44,24 @@ export function toSecurity(config: AuthConfig): {
       { httpAuthSecurityScheme: { scheme: 'Bearer', bearerFormat: 'JWT', description } },
     ]);
   }
+  if (config.googleOAuth !== undefined) {
+    const description = `An access token of a Google account with the scope openid, for the client ${config.googleOAuth.audience.join(' or ')}`;
+    schemes.push([
+      'googleOAuth',
+      {
+        oauth2SecurityScheme: {
+          description,
+          flows: {
+            authorizationCode: {
+              authorizationUrl: 'https://accounts.google.com/o/oauth2/v2/auth',
+              tokenUrl: 'https://oauth2.googleapis.com/token',
+              scopes: { openid: 'Identifies the account' },
+            },
+          },
+        },
+      },
+    ]);
+  }
   return {
     securitySchemes: Object.fromEntries(schemes),
     securityRequirements: schemes.map(([name]) => ({ schemes: { [name]: { list: [] } } })),

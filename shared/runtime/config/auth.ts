@@ -13,20 +13,31 @@ export interface JwtIssuer {
   jwksUrl: string | undefined;
 }
 
+/** Access tokens of Google accounts, which are opaque: Google is asked about each. */
+export interface GoogleOAuth {
+  /** Ids of the OAuth clients whose tokens are accepted. */
+  audience: string[];
+  tokenInfoUrl: string;
+}
+
 export interface AuthConfig {
   /** Undefined modes are off. With all modes off, anyone may call, and all callers share one identity. */
   apiKeys: readonly ApiKeyEntry[] | undefined;
   jwt: readonly JwtIssuer[] | undefined;
   cloudRunIam: { audience: string[] } | undefined;
+  googleOAuth?: GoogleOAuth | undefined;
   /** Owners whose tokens have the scope `operator`. API keys name their scopes themselves. */
   operators: readonly string[];
 }
 
 export function isAuthenticationOn(config: AuthConfig): boolean {
-  return config.apiKeys !== undefined || config.jwt !== undefined || config.cloudRunIam !== undefined;
+  const { apiKeys, jwt, cloudRunIam, googleOAuth } = config;
+  return [apiKeys, jwt, cloudRunIam, googleOAuth].some((mode) => mode !== undefined);
 }
 
-const modes = ['none', 'api-key', 'jwt', 'cloud-run-iam'] as const;
+const modes = ['none', 'api-key', 'jwt', 'cloud-run-iam', 'google-oauth'] as const;
+/** At most one of them: they read the same header. */
+const tokenModes = ['jwt', 'cloud-run-iam', 'google-oauth'] as const;
 
 export function readAuth(reader: EnvReader): AuthConfig {
   const listed = reader.list('AUTH_MODES');
@@ -38,13 +49,15 @@ export function readAuth(reader: EnvReader): AuthConfig {
   if (on('none') && listed.length > 1) {
     reader.problem('AUTH_MODES must not combine none with other modes: none lets anyone call');
   }
-  if (on('jwt') && on('cloud-run-iam')) {
-    reader.problem('AUTH_MODES must not combine jwt and cloud-run-iam, which use the same header');
+  const readers = tokenModes.filter(on);
+  if (readers.length > 1) {
+    reader.problem(`AUTH_MODES must not combine ${readers.join(' and ')}, which use the same header`);
   }
   return {
     apiKeys: on('api-key') ? readApiKeys(reader) : undefined,
     jwt: on('jwt') ? readIssuers(reader) : undefined,
     cloudRunIam: on('cloud-run-iam') ? { audience: readAudience(reader) } : undefined,
+    googleOAuth: on('google-oauth') ? readGoogleOAuth(reader) : undefined,
     operators: readOperators(reader),
   };
 }
@@ -120,6 +133,19 @@ function checkUrls(reader: EnvReader, issuer: JwtIssuer): JwtIssuer {
     }
   }
   return issuer;
+}
+
+function readGoogleOAuth(reader: EnvReader): GoogleOAuth {
+  const audience = reader.list('GOOGLE_OAUTH_AUDIENCE');
+  if (audience.length === 0) {
+    reader.problem('GOOGLE_OAUTH_AUDIENCE is not set: tokens for other applications would be accepted');
+  }
+  const tokenInfoUrl = reader.url('GOOGLE_TOKENINFO_URL', 'https://oauth2.googleapis.com/tokeninfo');
+  const { protocol, hostname } = URL.canParse(tokenInfoUrl) ? new URL(tokenInfoUrl) : {};
+  if (protocol !== 'https:' && !loopback.has(hostname ?? '')) {
+    reader.problem('GOOGLE_TOKENINFO_URL must be https: it gets the tokens of callers');
+  }
+  return { audience, tokenInfoUrl };
 }
 
 function readAudience(reader: EnvReader): string[] {

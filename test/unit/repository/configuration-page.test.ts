@@ -38,7 +38,7 @@ const services: Record<string, [read: (env: Environment) => unknown, environment
     readApiConfig,
     [
       ...databases,
-      ...['api-key', 'jwt', 'cloud-run-iam'].map((AUTH_MODES) => ({ AUTH_MODES })),
+      ...['api-key', 'jwt', 'cloud-run-iam', 'google-oauth'].map((AUTH_MODES) => ({ AUTH_MODES })),
       { AUTH_MODES: 'jwt', JWT_ISSUERS: '[]' },
       { API_BINDINGS: 'grpc' },
     ],
