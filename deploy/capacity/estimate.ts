@@ -1,5 +1,6 @@
 /** Estimates the instances, connections and cost of a load, with Little's law and known limits. Pure. */
-import { limits, prices, rates, targetUtilization } from './limits.ts';
+import { limits, rates, targetUtilization } from './limits.ts';
+import { prices } from './prices.ts';
 
 export interface CapacityLoad {
   tasksPerDay: number;

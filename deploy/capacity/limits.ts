@@ -1,7 +1,4 @@
-/**
- * Limits of Google's services and list prices of us-central1 that the estimate uses. docs/scaling.md lists
- * the sources. The prices give only the order of magnitude: check them before you rely on them.
- */
+/** Limits of Google's services that the estimate uses. docs/scaling.md lists the sources. */
 export const limits = {
   /** Instances of one revision with Direct VPC egress: 100 to 200, depending on the region. */
   instances: 100,
@@ -22,17 +19,6 @@ export const rates = {
   apiRequestsPerSecond: 300,
   turnsPerSecond: 50,
   databaseRowsPerSecond: 1_000,
-} as const;
-
-/** US dollars per month of 730 hours, or per million or GiB as the name says. */
-export const prices = {
-  instance: 50,
-  databaseCpu: 135,
-  millionCloudTasks: 0.4,
-  millionPubSubMessages: 0.04,
-  millionSpans: 0.2,
-  gibibyteOfLogs: 0.5,
-  gibibyteStored: 0.4,
 } as const;
 
 /** Largest planned utilization of instances and their request slots. */

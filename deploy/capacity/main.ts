@@ -1,31 +1,12 @@
 /**
  * `npm run capacity -- --tasks-per-day 50000 …`: estimates the capacity for a load. All flags are optional.
+ * `npm run capacity -- cost`: the cost of typical loads. `npm run capacity -- scaling`: compares ways to scale the workers.
  */
 import { parseArgs } from 'node:util';
+import { describeCosts } from './cost.ts';
 import { estimateCapacity, type CapacityLoad } from './estimate.ts';
-
-const example: CapacityLoad = {
-  tasksPerDay: 10_000,
-  peak: 4,
-  turnsPerTask: 1.2,
-  turnSeconds: 120,
-  modelCallsPerTurn: 6,
-  inputTokensPerTurn: 20_000,
-  outputTokensPerTurn: 3_000,
-  requestsPerMinute: 0,
-  tokensPerMinute: 0,
-  readsPerTask: 10,
-  openStreams: 100,
-  webhooksPerTask: 3,
-  receiverSeconds: 0.5,
-  workerConcurrency: 100,
-  poolSize: 10,
-  databaseConnections: 1_000,
-  retentionDays: 90,
-  kilobytesPerTask: 40,
-  inputPrice: 0.3,
-  outputPrice: 2.5,
-};
+import { example } from './loads.ts';
+import { describeScaling } from './scaling.ts';
 
 const toFlag = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const names = Object.keys(example) as (keyof CapacityLoad)[];
@@ -89,7 +70,10 @@ function describe(load: CapacityLoad): string {
 }
 
 try {
-  process.stdout.write(`${describe(readLoad())}\n`);
+  const [first] = process.argv.slice(2);
+  const text =
+    first === 'cost' ? describeCosts() : first === 'scaling' ? describeScaling() : describe(readLoad());
+  process.stdout.write(`${text}\n`);
 } catch (error) {
   process.stderr.write(`capacity: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 64; // EX_USAGE of sysexits.h

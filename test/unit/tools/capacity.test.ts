@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { estimateCapacity, type CapacityLoad } from '../../../deploy/capacity/estimate.ts';
+import { priceList } from '../../../deploy/capacity/prices.ts';
+import { burst, scalers, simulate } from '../../../deploy/capacity/scaling.ts';
 import { run, runScript } from '../../support/deploy/scripts.ts';
 
 const load: CapacityLoad = {
@@ -110,5 +112,53 @@ describe('npm run capacity', () => {
     );
     const sum = /\$\(\((.*)\)\)/.exec(settings ?? '')?.[1];
     assert.ok(sum !== undefined && guide?.replaceAll('×', '*').includes(sum), sum);
+  });
+});
+
+describe('npm run capacity -- cost', () => {
+  test('prints the cost of three loads with the dates of the prices', async () => {
+    const { output, code } = await capacity('cost');
+    assert.equal(code, 0);
+    const rows = [...output.matchAll(/^ {2}(together|without the model) +(\S+) +(\S+) +(\S+)$/gm)];
+    assert.equal(rows.length, 2);
+    const [together = [], without = []] = rows.map((cells) =>
+      cells.slice(2).map((cell) => Number(cell.replaceAll(',', ''))),
+    );
+    for (const [index, all] of together.entries()) assert.ok(all > without[index]! && without[index]! > 300);
+    assert.match(output, /Prices of \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d: deploy\/capacity\/prices\.json/);
+  });
+
+  test('has a date and a source for every price', () => {
+    for (const [name, { value, date, source }] of Object.entries(priceList)) {
+      assert.ok(value > 0 && /^\d{4}-\d\d-\d\d$/.test(date) && source.startsWith('https://'), name);
+    }
+  });
+});
+
+describe('npm run capacity -- scaling', () => {
+  const outcomes = scalers.map((scaler) => simulate(scaler, burst));
+  const [cpu, crema, cremaToZero, push] = outcomes;
+
+  test('shows that CPU autoscaling adds no worker for turns that wait for the model', () => {
+    assert.equal(cpu?.peakInstances, 1);
+    assert.ok(cpu.oldestWait >= burst.turnSeconds * 9, `${cpu.oldestWait} s`);
+  });
+
+  test('ranks push workers before CREMA, and both before the CPU', () => {
+    assert.ok(push!.oldestWait < crema!.oldestWait && crema!.oldestWait < cremaToZero!.oldestWait);
+    assert.ok(cremaToZero!.oldestWait < cpu!.oldestWait);
+    assert.deepEqual([push?.idleInstances, cremaToZero?.idleInstances, crema?.idleInstances], [0, 0, 1]);
+  });
+
+  test('matches the table of docs/scaling.md', async () => {
+    const { output } = await capacity('scaling');
+    const guide = await readFile('docs/scaling.md', 'utf8');
+    assert.ok(guide.includes(output.trim()), `docs/scaling.md must have:\n${output}`);
+  });
+
+  test('keeps every turn, and no more instances than allowed', () => {
+    for (const { peakInstances, backlog } of outcomes) {
+      assert.ok(peakInstances <= burst.maxInstances && backlog <= burst.turns);
+    }
   });
 });
