@@ -1,0 +1,132 @@
+# What a deployment has: settings, names, bindings and manifests, read from the files of the scripts. It uses no provider, so
+# that any machine with Terraform can evaluate it: test/scenarios/long/terraform.test.ts compares it with what the scripts make.
+
+variable "settings" {
+  description = "Settings of deploy/settings.sh by name, such as { PROJECT_ID = \"my-project\", API_MAX = \"5\" }."
+  type        = map(string)
+
+  validation {
+    condition     = length(setsubtract(keys(var.settings), concat(keys(local.defaults), ["PROJECT_ID"]))) == 0
+    error_message = "Unknown settings: ${join(", ", setsubtract(keys(var.settings), keys(local.defaults)))}. deploy/settings.sh lists the known ones."
+  }
+}
+
+variable "project_number" {
+  type = string
+}
+
+variable "receiver" {
+  description = "Adds a receiver of webhooks to try the deployment with."
+  type        = bool
+}
+
+variable "values" {
+  description = "What is known only once resources exist: the address of the database."
+  type        = object({ database_address = string })
+}
+
+locals {
+  # : "${NAME:=value}" or : "${NAME=value}"
+  defaults = { for found in regexall("(?m)^: \"\\$\\{([A-Z_]+):?=([^}]*)\\}\"", file("${path.module}/../../settings.sh")) : found[0] => found[1] }
+  given    = merge(local.defaults, var.settings)
+
+  # Values may name other settings: in three rounds, the last of which resolves SUBNET, then NETWORK, then PREFIX.
+  first  = { for name, value in local.given : name => replace(replace(replace(value, "$NETWORK", local.given["NETWORK"]), "$PREFIX", local.given["PREFIX"]), "$PROJECT_ID", local.given["PROJECT_ID"]) }
+  second = { for name, value in local.first : name => replace(replace(value, "$PREFIX", local.given["PREFIX"]), "$PROJECT_ID", local.given["PROJECT_ID"]) }
+
+  settings = local.second
+  prefix   = local.settings["PREFIX"]
+  region   = local.settings["REGION"]
+  push     = local.settings["WORKER_MODE"] == "push"
+  grpc     = tonumber(local.settings["GRPC_MAX"]) > 0
+  psc      = local.settings["DATABASE_CONNECTION"] == "psc"
+  proxied  = contains(["proxy", "public"], local.settings["DATABASE_CONNECTION"])
+  # As owns_cluster in settings.sh.
+  owns_cluster  = local.settings["DATABASE_HOST"] == "" && (local.settings["ALLOYDB_CLUSTER"] == local.prefix || startswith(local.settings["ALLOYDB_CLUSTER"], "${local.prefix}-"))
+  secret_prefix = local.prefix == "longhaul" ? "" : "${local.prefix}-"
+
+  apis     = [for name in split(" ", replace(one(regexall("(?s)apis=\\(([^)]*)\\)", file("${path.module}/../../steps/apis.sh")))[0], "/\\s+/", " ")) : "${name}.googleapis.com"]
+  purposes = { for found in regexall("\\[([a-z]+)\\]='([^']*)'", file("${path.module}/../../steps/accounts.sh")) : found[0] => found[1] }
+  accounts = merge(local.purposes, var.receiver ? { receiver = "Receives webhooks, to try the deployment" } : {})
+
+  users = [for name in ["api", "worker", "dispatcher"] : "${local.settings["DATABASE_USER"]}_${name}"]
+  secrets = concat(
+    flatten([for name in ["api", "worker", "dispatcher"] : ["${local.secret_prefix}alloy_db_user_${name}", "${local.secret_prefix}alloy_db_pass_${name}"]]),
+    ["${local.secret_prefix}alloy_db_admin_pass", "${local.prefix}-encryption-keys", "${local.prefix}-webhook-signing-keys", "${local.prefix}-webhook-public-keys"],
+  )
+  services = concat(["dispatcher", "api"], local.push ? ["worker"] : [], local.grpc ? ["grpc"] : [], var.receiver ? ["receiver"] : [])
+
+  # By the groups of gcloud that create them.
+  names = {
+    "compute networks"         = local.settings["NETWORK"] == local.prefix ? [local.prefix] : []
+    "compute networks subnets" = local.settings["SUBNET"] == local.prefix ? [local.prefix] : []
+    "compute firewall-rules"   = concat(local.settings["DATABASE_CONNECTION"] == "public" ? [] : ["${local.prefix}-database"], ["${local.prefix}-nothing-else"])
+    "compute addresses"        = (local.owns_cluster && !local.psc) || (local.psc && local.settings["DATABASE_HOST"] == "") ? ["${local.prefix}-database"] : []
+    "compute forwarding-rules" = local.psc && local.settings["DATABASE_HOST"] == "" ? ["${local.prefix}-database"] : []
+    "iam service-accounts"     = [for name in keys(local.accounts) : "${local.prefix}-${name}"]
+    "secrets"                  = local.secrets
+    "pubsub topics"            = ["${local.prefix}-turns", "${local.prefix}-turns-dead"]
+    "pubsub subscriptions"     = ["${local.prefix}-turns-worker", "${local.prefix}-turns-dead-worker"]
+    "tasks queues"             = ["${local.prefix}-webhooks"]
+    "alloydb clusters"         = local.owns_cluster ? [local.settings["ALLOYDB_CLUSTER"]] : []
+    "alloydb instances"        = local.owns_cluster ? [local.settings["ALLOYDB_INSTANCE"]] : []
+    "alloydb users"            = local.owns_cluster ? local.users : []
+    "artifacts repositories"   = [local.prefix]
+    "storage buckets"          = [local.settings["BUILD_BUCKET"]]
+    "run jobs"                 = ["${local.prefix}-migrate"]
+    "run services"             = [for name in local.services : "${local.prefix}-${name}"]
+    "run worker-pools"         = local.push ? [] : ["${local.prefix}-worker"]
+    "scheduler jobs"           = ["${local.prefix}-reconcile"]
+    "monitoring dashboards"    = local.settings["TELEMETRY_ENDPOINT"] == "" ? [] : ["dashboard"]
+    "monitoring policies"      = local.settings["TELEMETRY_ENDPOINT"] == "" ? [] : [for name in fileset("${path.module}/../../monitoring/alerts", "*.yaml") : trimsuffix(name, ".yaml")]
+    "monitoring channels"      = local.settings["TELEMETRY_ENDPOINT"] == "" || local.settings["ALERT_EMAIL"] == "" ? [] : [local.settings["ALERT_EMAIL"]]
+  }
+
+  # The bindings of access.txt that apply to this deployment.
+  lines = [for line in split("\n", file("${path.module}/../../access.txt")) : regexall("\\S+", line) if can(regex("^[a-z]", line))]
+  listed = [for words in local.lines : {
+    member   = words[0] == "everyone" ? "allUsers" : words[0] == "pubsub-agent" ? "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com" : "serviceAccount:${local.prefix}-${words[0]}@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
+    role     = words[1]
+    kind     = words[2]
+    resource = startswith(words[3], "/") ? "${local.secret_prefix}${trimprefix(words[3], "/")}" : words[3] == "-" ? local.prefix : "${local.prefix}-${words[3]}"
+    } if contains(concat(["always", local.push ? "push" : "pull"], var.receiver ? ["receiver"] : []), words[4])
+  ]
+  invokers = [for pair in setproduct(compact(split(",", local.settings["API_INVOKERS"])), concat(["api"], local.grpc ? ["grpc"] : [])) : {
+    member = pair[0], role = "roles/run.invoker", kind = "service", resource = "${local.prefix}-${pair[1]}"
+  }]
+  tools = [for pair in compact(split(",", local.settings["WORKER_SECRETS"])) : {
+    member   = "serviceAccount:${local.prefix}-worker@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
+    role     = "roles/secretmanager.secretAccessor"
+    kind     = "secret"
+    resource = split("=", pair)[1]
+  }]
+  keys = local.settings["API_KEYS_SECRET"] == "" ? [] : [{
+    member   = "serviceAccount:${local.prefix}-api@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
+    role     = "roles/secretmanager.secretAccessor"
+    kind     = "secret"
+    resource = local.settings["API_KEYS_SECRET"]
+  }]
+  grants = { for grant in concat(local.listed, local.invokers, local.tools, local.keys) : "${grant.kind} ${grant.resource} ${grant.role} ${grant.member}" => grant }
+}
+
+output "settings" {
+  value = local.settings
+}
+output "apis" {
+  value = local.apis
+}
+output "accounts" {
+  value = { for name, purpose in local.accounts : "${local.prefix}-${name}" => purpose }
+}
+output "names" {
+  value = local.names
+}
+output "grants" {
+  value = local.grants
+}
+output "psc" {
+  value = local.psc
+}
+output "push" {
+  value = local.push
+}

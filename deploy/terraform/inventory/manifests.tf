@@ -1,0 +1,77 @@
+# The manifests of the scripts, as the module needs them. templatefile replaces the same ${NAME} as the scripts do.
+
+locals {
+  host     = "${var.project_number}.${local.region}.run.app"
+  agent    = local.settings["AGENT_DIR"] != ""
+  api_url  = "https://${local.prefix}-api-${local.host}"
+  instance = "projects/${local.settings["PROJECT_ID"]}/locations/${local.region}/clusters/${local.settings["ALLOYDB_CLUSTER"]}/instances/${local.settings["ALLOYDB_INSTANCE"]}"
+
+  connections = (tonumber(local.settings["API_MAX"]) + tonumber(local.settings["GRPC_MAX"])) * (tonumber(local.settings["API_POOL"]) + 1) + tonumber(local.settings["DISPATCHER_MAX"]) * tonumber(local.settings["DISPATCHER_POOL"]) + tonumber(local.settings["WORKER_MAX"]) * tonumber(local.settings["WORKER_POOL"]) + 2
+
+  proxy_args = concat(
+    ["--port=5432", "--structured-logs", "--health-check", "--http-address=0.0.0.0"],
+    local.settings["DATABASE_CONNECTION"] == "public" ? ["--public-ip"] : [],
+  )
+  proxy = {
+    name         = "alloydb-auth-proxy"
+    image        = local.settings["AUTH_PROXY_IMAGE"]
+    startupProbe = { httpGet = { path = "/startup", port = 9090 }, periodSeconds = 2, failureThreshold = 30 }
+    resources    = { limits = { cpu = "1", memory = "256Mi" } }
+  }
+
+  # What the scripts compute, by the names in the manifests. Versions of secrets are pinned; the first is 1.
+  computed = merge(
+    {
+      SECRET_PREFIX          = local.secret_prefix
+      MANIFEST               = "terraform"
+      API_IMAGE              = local.agent || local.settings["IMAGES_FROM"] == "source" ? local.settings["WORKER_IMAGE"] : local.settings["API_IMAGE"]
+      DATABASE_ADDRESS       = local.proxied ? "127.0.0.1" : var.values.database_address
+      DATABASE_SSL           = local.proxied ? "disable" : local.settings["DATABASE_SSL"]
+      PLANNED_CONNECTIONS    = tostring(local.connections)
+      DISPATCHER_URL         = "https://${local.prefix}-dispatcher-${local.host}"
+      WORKER_URL             = "https://${local.prefix}-worker-${local.host}"
+      RECEIVER_URL           = "https://${local.prefix}-receiver-${local.host}/"
+      API_URL                = local.api_url
+      API_AUDIENCE           = "${local.api_url},${local.people}"
+      GRPC_AUDIENCE          = "https://${local.prefix}-grpc-${local.host},${local.people}"
+      GRPC_TARGET            = local.grpc ? "${local.prefix}-grpc-${local.host}:443" : ""
+      API_ARGS               = local.agent ? "api" : "services/api/main.ts"
+      WORKER_ARGS            = local.agent ? "worker" : "services/worker/main.ts"
+      DISPATCHER_ARGS        = local.agent ? "dispatcher" : "services/dispatcher/main.ts"
+      MIGRATE_ARGS           = local.agent ? "migrate" : "services/migrate/main.ts"
+      RECEIVER_ARGS          = local.agent ? "webhooks" : "services/cli/main.ts, webhooks"
+      API_KEYS_VALUE         = local.settings["API_KEYS_SECRET"] == "" ? "" : "sm://projects/${local.settings["PROJECT_ID"]}/secrets/${local.settings["API_KEYS_SECRET"]}/versions/latest"
+      AUTH_PROXY_QUIT_URL    = local.proxied ? "http://127.0.0.1:9091/quitquitquit" : ""
+      ADMIN_PASSWORD_VERSION = "1"
+      ALERT_CHANNELS         = ""
+      WORKER_EXTRA           = join("\n", concat(local.worker_variables, local.worker_secrets))
+      AUTH_PROXY_ANNOTATION  = ""
+      AUTH_PROXY             = local.proxied ? "        - ${jsonencode(merge(local.proxy, { args = concat(local.proxy_args, [local.instance]) }))}" : ""
+      AUTH_PROXY_OF_JOB      = local.proxied ? "            - ${jsonencode(merge(local.proxy, { args = concat(local.proxy_args, ["--quitquitquit", local.instance]) }))}" : ""
+    },
+    { for name in ["API", "WORKER", "DISPATCHER"] : "${name}_USER_VERSION" => "1" },
+    { for name in ["API", "WORKER", "DISPATCHER"] : "${name}_PASSWORD_VERSION" => lookup(var.secret_versions, lower(name), "1") },
+  )
+  worker_variables = [for pair in compact(split(",", local.settings["WORKER_ENV"])) : "            - { name: ${split("=", pair)[0]}, value: ${jsonencode(join("=", slice(split("=", pair), 1, length(split("=", pair)))))} }"]
+  worker_secrets   = [for pair in compact(split(",", local.settings["WORKER_SECRETS"])) : "            - { name: ${split("=", pair)[0]}, valueFrom: { secretKeyRef: { name: ${split("=", pair)[1]}, key: latest } } }"]
+  # The client id of gcloud, for people: as in deploy.sh.
+  people = one(regexall("API_AUDIENCE=\"\\$API_URL,([^\"]+)\"", file("${path.module}/../../deploy.sh")))[0]
+
+  files     = merge({ migrate = "migrate" }, { for name in local.services : name => name == "worker" ? "worker-push" : name }, local.push ? {} : { worker = "worker" })
+  manifests = { for name, file in local.files : "${local.prefix}-${name}" => yamldecode(templatefile("${path.module}/../../manifests/${file}.yaml", merge(local.settings, local.computed))) }
+}
+
+variable "secret_versions" {
+  description = "The versions of the passwords that the services use, by service, once they have been rotated."
+  type        = map(string)
+}
+
+output "manifests" {
+  value = local.manifests
+}
+output "alerts" {
+  value = { for name in local.names["monitoring policies"] : name => yamldecode(templatefile("${path.module}/../../monitoring/alerts/${name}.yaml", merge(local.settings, local.computed))) }
+}
+output "dashboard" {
+  value = { for name in local.names["monitoring dashboards"] : name => yamldecode(templatefile("${path.module}/../../monitoring/${name}.yaml", merge(local.settings, local.computed))) }
+}

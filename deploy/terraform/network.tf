@@ -1,0 +1,53 @@
+# A separate network, in which the services reach only AlloyDB. Internet traffic does not use it.
+
+resource "google_compute_network" "all" {
+  for_each                = toset(local.names["compute networks"])
+  name                    = each.value
+  auto_create_subnetworks = false
+  routing_mode            = "REGIONAL"
+  depends_on              = [google_project_service.all]
+}
+
+resource "google_compute_subnetwork" "all" {
+  for_each                 = toset(local.names["compute networks subnets"])
+  name                     = each.value
+  network                  = local.network
+  region                   = local.region
+  ip_cidr_range            = local.settings["SUBNET_RANGE"]
+  private_ip_google_access = true
+  depends_on               = [google_compute_network.all]
+}
+
+locals {
+  database_ranges = (
+    local.settings["DATABASE_EGRESS"] != "" ? split(",", local.settings["DATABASE_EGRESS"]) :
+    local.settings["DATABASE_HOST"] != "" ? ["${local.settings["DATABASE_HOST"]}/32"] :
+    module.inventory.psc ? [local.settings["SUBNET_RANGE"]] : ["${local.settings["DATABASE_RANGE"]}/${local.settings["DATABASE_RANGE_BITS"]}"]
+  )
+}
+
+# Egress is allowed only to AlloyDB: a second line of defence behind the SSRF guard for webhooks.
+resource "google_compute_firewall" "all" {
+  for_each           = toset(local.names["compute firewall-rules"])
+  name               = each.value
+  network            = local.network
+  direction          = "EGRESS"
+  priority           = endswith(each.value, "-database") ? 1000 : 65000
+  target_tags        = [local.prefix]
+  destination_ranges = endswith(each.value, "-database") ? local.database_ranges : ["0.0.0.0/0"]
+
+  dynamic "allow" {
+    for_each = endswith(each.value, "-database") ? ["tcp"] : []
+    content {
+      protocol = allow.value
+      ports    = ["5432", "5433"]
+    }
+  }
+  dynamic "deny" {
+    for_each = endswith(each.value, "-database") ? [] : ["all"]
+    content {
+      protocol = deny.value
+    }
+  }
+  depends_on = [google_compute_network.all]
+}

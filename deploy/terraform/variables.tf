@@ -1,0 +1,31 @@
+variable "settings" {
+  description = "Settings of deploy/settings.sh by name, such as { PROJECT_ID = \"my-project\", WORKER_IMAGE = \"…@sha256:…\" }."
+  type        = map(string)
+
+  validation {
+    condition     = contains(keys(var.settings), "PROJECT_ID")
+    error_message = "PROJECT_ID is required."
+  }
+  validation {
+    condition     = alltrue([for name in lookup(var.settings, "AGENT_DIR", "") == "" ? ["API_IMAGE", "WORKER_IMAGE"] : ["WORKER_IMAGE"] : can(regex("@sha256:[0-9a-f]{64}$", var.settings[name]))])
+    error_message = "API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…). With AGENT_DIR, WORKER_IMAGE is the one image of the agent."
+  }
+}
+
+variable "secret_versions" {
+  description = "The versions of the database passwords that the services use, by service, once they have been rotated: { api = \"2\" }."
+  type        = map(string)
+  default     = {}
+}
+
+variable "receiver" {
+  description = "Adds a receiver of webhooks to try the deployment with."
+  type        = bool
+  default     = false
+}
+
+variable "deletion_protection" {
+  description = "Refuses to delete the cluster and the services. Set it to false, and apply, before terraform destroy."
+  type        = bool
+  default     = true
+}

@@ -1,0 +1,54 @@
+/** The Terraform module: its arguments are those of the table, and it creates each kind of resource by the shared names. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { listArguments, readResources, readTable } from '../../tools/terraform/arguments.ts';
+import { parseHcl } from '../../tools/terraform/hcl.ts';
+
+describe('deploy/terraform', () => {
+  test('sets only arguments that were found in the documentation of the provider', () => {
+    const { heading, lines } = readTable();
+    assert.match(heading, /after 7\.\d+\.\d+, commit [0-9a-f]{40} of \d{4}-\d\d-\d\d/);
+    assert.deepEqual(
+      lines,
+      listArguments(readResources()),
+      'run npm run terraform:arguments and check the difference',
+    );
+  });
+
+  test('creates every resource for the names or bindings of the inventory', () => {
+    const others = [];
+    for (const { kind, labels, attributes } of readResources()) {
+      if (kind !== 'resource') continue;
+      const source = attributes.get('for_each') ?? '';
+      if (!/local\.names\["|local\.grants|google_compute_global_address\.all/.test(source))
+        others.push(labels[0]);
+    }
+    assert.deepEqual(others, ['google_project_service']);
+  });
+});
+
+describe('parseHcl', () => {
+  test('reads blocks in blocks, and skips expressions with brackets and strings', () => {
+    const text = `a "b" "c" {
+      # { not a block
+      list = [
+        "}", "\${x["}"]}",
+      ]
+      inner { key = 1 }
+      after = { k = "v" }
+    }`;
+    const [block] = parseHcl(text);
+    assert.deepEqual([block?.type, block?.labels], ['a', ['b', 'c']]);
+    assert.deepEqual([...block!.attributes.keys()], ['list', 'after']);
+    assert.deepEqual(
+      block!.blocks.map(({ type, attributes }) => [type, [...attributes.keys()]]),
+      [['inner', ['key']]],
+    );
+  });
+
+  test('refuses text that it cannot read', () => {
+    assert.throws(() => parseHcl('a {'), /not closed/);
+    assert.throws(() => parseHcl('a = "b'), /not closed/);
+    assert.throws(() => parseHcl('= 1'), /line 1: expected/);
+  });
+});

@@ -1,0 +1,159 @@
+/** The Terraform module and the scripts make the same resources and bindings, as the installed Terraform evaluates the module. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { projectDir } from '../../support/deploy/project.ts';
+import { dryRun, run, type Command } from '../../support/deploy/scripts.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
+
+const isInstalled = spawnSync('terraform', ['version']).status === 0;
+const module = path.join(projectDir, 'deploy/terraform');
+
+interface Inventory {
+  names: Record<string, string[]>;
+  grants: Record<string, { member: string; role: string; kind: string; resource: string }>;
+  apis: string[];
+  manifests: Record<string, { spec: { template: { spec: { containers: Container[] } } } }>;
+}
+
+interface Container {
+  name: string;
+  args: string[];
+  env: { name: string; value?: string }[];
+}
+
+/** Evaluates the part of the module that needs no provider. */
+async function evaluate(
+  t: TestContext,
+  settings: Record<string, string>,
+  receiver = false,
+): Promise<Inventory> {
+  const dir = createTempDir(t);
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: dir,
+    TF_DATA_DIR: path.join(dir, 'data'),
+    CHECKPOINT_DISABLE: '1',
+  };
+  const variables = {
+    settings: JSON.stringify({ PROJECT_ID: 'my-project', ...settings }),
+    project_number: '123456789012',
+    receiver: String(receiver),
+    secret_versions: '{}',
+    values: JSON.stringify({ database_address: '10.21.0.2' }),
+  };
+  const flags = Object.entries(variables).map(([name, value]) => `-var=${name}=${value}`);
+  const plan = path.join(dir, 'plan');
+  for (const args of [
+    ['init', '-backend=false'],
+    ['plan', '-refresh=false', '-lock=false', `-out=${plan}`, ...flags],
+  ]) {
+    const ran = await run('terraform', [`-chdir=${module}/inventory`, ...args], { env });
+    assert.equal(ran.code, 0, ran.output + ran.errors);
+  }
+  const { output } = await run('terraform', [`-chdir=${module}/inventory`, 'show', '-json', plan], { env });
+  const { planned_values } = JSON.parse(output) as {
+    planned_values: { outputs: Record<keyof Inventory, { value: never }> };
+  };
+  const { names, grants, apis, manifests } = planned_values.outputs;
+  return { names: names.value, grants: grants.value, apis: apis.value, manifests: manifests.value };
+}
+
+/** The resources that commands create, as `group name`. */
+function listCreated(commands: readonly Command[]): string[] {
+  const created = commands.flatMap(({ words }) => {
+    const [, ...rest] = words.filter((word) => !word.startsWith('--'));
+    const verb = rest.findIndex((word) => word === 'create' || word === 'replace');
+    if (verb === -1 || rest.includes('identity')) return [];
+    const group = rest
+      .slice(0, verb)
+      .join(' ')
+      .replace(/^(alpha|beta) /, '');
+    const name = rest.at(-1)!;
+    if (verb !== -1 && rest[verb] === 'replace') return [`${group} longhaul-${path.basename(name, '.yaml')}`];
+    const flag = (prefix: string): string | undefined =>
+      words.find((word) => word.startsWith(prefix))?.slice(prefix.length);
+    const file = flag('--policy-from-file=') ?? flag('--config-from-file=');
+    if (file !== undefined) return [`${group} ${path.basename(file, '.yaml').replace(/^alerts-/, '')}`];
+    if (group === 'monitoring channels') return [`${group} ${flag('--channel-labels=email_address=')}`];
+    return [`${group} ${name.replace(/^gs:\/\//, '').replace(/@.*/, '')}`];
+  });
+  return created.map((each) => each.replace('longhaul-worker-push', 'longhaul-worker')).toSorted();
+}
+
+/** The bindings that commands add, as `role member`. */
+function listBound(commands: readonly Command[]): string[] {
+  return commands
+    .filter(({ line }) => line.includes(' add-iam-policy-binding '))
+    .map(({ words }) => {
+      const flag = (name: string) =>
+        words.find((word) => word.startsWith(`--${name}=`))!.slice(name.length + 3);
+      const [, ...rest] = words.filter((word) => !word.startsWith('--'));
+      return `${rest
+        .at(-1)!
+        .replace(/^gs:\/\//, '')
+        .replace(/@.*/, '')} ${flag('role')} ${flag('member')}`;
+    })
+    .toSorted();
+}
+
+describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed' }, () => {
+  test('is formatted', async () => {
+    const { code, output } = await run('terraform', ['fmt', '-check', '-recursive', module], {});
+    assert.equal(code, 0, output);
+  });
+
+  const deployments: [name: string, settings: Record<string, string>, receiver?: boolean][] = [
+    ['by default', { API_INVOKERS: 'user:a@example.com', ALERT_EMAIL: 'a@example.com' }],
+    ['with push workers, gRPC and a receiver', { WORKER_MODE: 'push', GRPC_MAX: '2' }, true],
+    ['with another prefix and region', { PREFIX: 'staging', REGION: 'europe-west4', DATABASE_USER: 'app' }],
+    ['with an existing network and database', { NETWORK: 'corp', SUBNET: 'run', DATABASE_HOST: '10.50.0.3' }],
+    ['with Private Service Connect', { DATABASE_CONNECTION: 'psc' }],
+    ['over a public address', { DATABASE_CONNECTION: 'public', WORKER_SECRETS: 'TOKEN=my-token' }],
+  ];
+  for (const [name, settings, receiver = false] of deployments) {
+    test(`makes what the scripts make ${name}`, async (t) => {
+      const { names, grants, apis } = await evaluate(t, settings, receiver);
+      const commands = await dryRun('deploy.sh', settings);
+      if (receiver) commands.push(...(await dryRun('deploy.sh', settings, ['receiver'])));
+      const prefix = settings['PREFIX'] ?? 'longhaul';
+      const created = listCreated(commands).map((each) =>
+        each.replace(/^(run \S+) longhaul-/, `$1 ${prefix}-`),
+      );
+      const inventory = Object.entries(names).flatMap(([group, list]) =>
+        list.map((each) => `${group} ${each}`),
+      );
+      assert.deepEqual(inventory.toSorted(), created);
+      const bucket = `my-project-${prefix}-build`;
+      const bound = Object.values(grants).map(({ kind, resource, role, member }) => {
+        const target = kind === 'project' ? 'my-project' : kind === 'bucket' ? bucket : resource;
+        return `${target} ${role} ${member}`;
+      });
+      assert.deepEqual(bound.toSorted(), [...new Set(listBound(commands))]);
+      const enabled = commands.find(({ line }) => line.startsWith('gcloud services enable'))!;
+      assert.deepEqual(apis, enabled.words.slice(3));
+    });
+  }
+
+  test('gives the services the containers of the manifests', async (t) => {
+    const dir = createTempDir(t);
+    const settings = { API_IMAGE: 'a@sha256:1', WORKER_IMAGE: 'w@sha256:1', AGENT_DIR: '/agent' };
+    const env = { ...settings, WORKER_ENV: 'A=b=c', DATABASE_CONNECTION: 'proxy' };
+    await dryRun('deploy.sh', { RENDERED_DIR: dir, ...env }, ['services']);
+    const { manifests } = await evaluate(t, env);
+    const { parse } = await import('yaml');
+    const { readFileSync } = await import('node:fs');
+    for (const name of ['api', 'dispatcher', 'worker']) {
+      const rendered = parse(readFileSync(path.join(dir, `${name}.yaml`), 'utf8'));
+      assert.deepEqual(
+        manifests[`longhaul-${name}`]!.spec.template.spec.containers,
+        rendered.spec.template.spec.containers,
+      );
+    }
+  });
+
+  test('refuses a setting that the scripts do not have', async (t) => {
+    await assert.rejects(() => evaluate(t, { API_MAXIMUM: '3' }), /Unknown settings: API_MAXIMUM/);
+  });
+});
