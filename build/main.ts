@@ -21,12 +21,16 @@ await bundle();
 await writeConsole(path.join(dist, 'console/static'));
 writeDeclarations();
 writeFileSync(path.join(dist, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
-for (const file of ['README.md', 'LICENSE']) copyFileSync(path.join(root, file), path.join(dist, file));
+for (const file of ['README.md', 'LICENSE', 'cloudbuild.yaml'])
+  copyFileSync(path.join(root, file), path.join(dist, file));
 for (const name of [
   'deploy.sh',
+  'release.sh',
+  'register.sh',
   'remove.sh',
   'smoke.sh',
   'lib.sh',
+  'digests.sh',
   'settings.sh',
   'steps',
   'manifests',

@@ -5,6 +5,7 @@
 #
 # --dry-run prints the commands of a first run without running them. Steps, in order (default: all):
 # apis network accounts secrets pubsub tasks alloydb images migrate services monitoring. See deploy/settings.sh.
+# receiver, which runs only by its name, adds a receiver of webhooks to try the deployment with.
 set -euo pipefail
 
 ((BASH_VERSINFO[0] >= 5)) || { echo 'deploy: bash 5 or newer is required (Cloud Shell has it)' >&2; exit 69; }
@@ -14,7 +15,7 @@ declare -a steps=()
 for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     -*) printf 'deploy: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
     *) steps+=("$argument") ;;
   esac
@@ -37,7 +38,10 @@ if [[ -n ${RENDERED_DIR:-} ]]; then WORK=$RENDERED_DIR; trap - EXIT; fi
   fail "the services may open $(planned_connections) connections, but AlloyDB allows $DATABASE_MAX_CONNECTIONS: lower API_MAX, DISPATCHER_MAX, WORKER_MAX or their pools"
 
 if [[ ",$API_INVOKERS," == *,allUsers,* && ",$API_AUTH_MODES," =~ ,(none|cloud-run-iam), ]]; then
-  fail "API_INVOKERS lets anyone call, but API_AUTH_MODES=$API_AUTH_MODES does not authenticate callers: set it to jwt or api-key"
+  fail "API_INVOKERS lets anyone call, but API_AUTH_MODES=$API_AUTH_MODES does not authenticate callers: set it to jwt, api-key or google-oauth"
+fi
+if [[ ",$API_AUTH_MODES," == *,google-oauth,* && -z $API_OAUTH_AUDIENCE ]]; then
+  fail 'API_AUTH_MODES=google-oauth needs API_OAUTH_AUDIENCE, the id of the OAuth client'
 fi
 if [[ ",$API_AUTH_MODES," == *,api-key,* && -z $API_KEYS_SECRET ]]; then
   fail 'API_AUTH_MODES=api-key needs API_KEYS_SECRET, the name of a secret with owner:hash lines'
@@ -45,6 +49,15 @@ fi
 
 [[ $API_GCLOUD_TOKENS =~ ^(true|false)$ ]] || fail "API_GCLOUD_TOKENS must be true or false, not $API_GCLOUD_TOKENS"
 [[ $WORKER_MODE =~ ^(pull|push)$ ]] || fail "WORKER_MODE must be pull or push, not $WORKER_MODE"
+[[ $DATABASE_CONNECTION =~ ^(private|proxy|public|psc)$ ]] ||
+  fail "DATABASE_CONNECTION must be private, proxy, public or psc, not $DATABASE_CONNECTION"
+if [[ $DATABASE_CONNECTION =~ ^(proxy|public)$ && -n $DATABASE_HOST ]]; then
+  fail "the Auth Proxy finds the instance by its name: set ALLOYDB_CLUSTER and ALLOYDB_INSTANCE instead of DATABASE_HOST"
+fi
+[[ $IMAGES_FROM =~ ^(dockerfile|source)$ ]] || fail "IMAGES_FROM must be dockerfile or source, not $IMAGES_FROM"
+if [[ $IMAGES_FROM == source && -n $AGENT_DIR ]]; then
+  fail 'IMAGES_FROM=source builds this project: an agent in a folder of its own has a Dockerfile'
+fi
 
 PROJECT_NUMBER=$(query 123456789012 projects describe "$PROJECT_ID" --format='value(projectNumber)') ||
   fail "cannot read the project $PROJECT_ID: check the id, and log in with gcloud auth login"
@@ -55,6 +68,7 @@ API_URL="https://$PREFIX-api-$PROJECT_NUMBER.$REGION.run.app"
 GCLOUD_AUDIENCE=''
 if [[ $API_GCLOUD_TOKENS == true ]]; then GCLOUD_AUDIENCE=',32555940559.apps.googleusercontent.com'; fi
 API_AUDIENCE="$API_URL$GCLOUD_AUDIENCE"
+RECEIVER_URL="https://$PREFIX-receiver-$PROJECT_NUMBER.$REGION.run.app/"
 WORKER_URL="https://$PREFIX-worker-$PROJECT_NUMBER.$REGION.run.app"
 GRPC_HOST="$PREFIX-grpc-$PROJECT_NUMBER.$REGION.run.app"
 GRPC_AUDIENCE="https://$GRPC_HOST$GCLOUD_AUDIENCE"
@@ -63,7 +77,10 @@ if ((GRPC_MAX > 0)); then GRPC_TARGET="$GRPC_HOST:443"; fi
 # The arguments of the images: the services, by their files, or by the commands of the program longhaul.
 API_ARGS=services/api/main.ts WORKER_ARGS=services/worker/main.ts
 DISPATCHER_ARGS=services/dispatcher/main.ts MIGRATE_ARGS=services/migrate/main.ts
-if [[ -n $AGENT_DIR ]]; then API_ARGS=api WORKER_ARGS=worker DISPATCHER_ARGS=dispatcher MIGRATE_ARGS=migrate; fi
+RECEIVER_ARGS='services/cli/main.ts, webhooks'
+if [[ -n $AGENT_DIR ]]; then
+  API_ARGS=api WORKER_ARGS=worker DISPATCHER_ARGS=dispatcher MIGRATE_ARGS=migrate RECEIVER_ARGS=webhooks
+fi
 API_KEYS_VALUE=''
 if [[ -n $API_KEYS_SECRET ]]; then API_KEYS_VALUE="sm://projects/$PROJECT_ID/secrets/$API_KEYS_SECRET/versions/latest"; fi
 

@@ -67,6 +67,43 @@ grant() {
   fail "cannot grant $role on $resource to $member"
 }
 
+# grant_listed <kind> [receiver]: adds the bindings of access.txt on resources of a kind, for this mode of the worker.
+grant_listed() {
+  local account role kind resource when
+  while read -r account role kind resource when <&3 || [[ -n $account ]]; do
+    if [[ $account == \#* || $kind != "$1" ]]; then continue; fi
+    if [[ $when == "${2:-always}" || (-z ${2:-} && $when == "$WORKER_MODE") ]]; then
+      bind "$role" "$(member "$account")" "$kind" "$resource"
+    fi
+  done 3<"$HERE/access.txt"
+}
+
+# bind <role> <member> <kind> <resource>: adds the binding of one line.
+bind() {
+  case $3 in
+    project) grant "$1" "$2" projects "$PROJECT_ID" ;;
+    account | caller) grant "$1" "$2" iam service-accounts "$(account "$4")" ;;
+    secret) grant "$1" "$2" secrets "$(secret_name "$4")" ;;
+    topic) grant "$1" "$2" pubsub topics "$PREFIX-$4" ;;
+    subscription) grant "$1" "$2" pubsub subscriptions "$PREFIX-$4" ;;
+    queue) grant "$1" "$2" tasks queues "$PREFIX-$4" --location="$REGION" ;;
+    repository) grant "$1" "$2" artifacts repositories "$PREFIX" --location="$REGION" ;;
+    bucket) grant "$1" "$2" storage buckets "gs://$BUILD_BUCKET" ;;
+    service) grant "$1" "$2" run services "$PREFIX-$4" --region="$REGION" ;;
+    *) fail "access.txt has the unknown kind $3" ;;
+  esac
+}
+
+member() {
+  case $1 in
+    pubsub-agent) printf 'serviceAccount:service-%s@gcp-sa-pubsub.iam.gserviceaccount.com' "$PROJECT_NUMBER" ;;
+    everyone) printf allUsers ;;
+    *) service_account "$1" ;;
+  esac
+}
+
+secret_name() { if [[ $1 == /* ]]; then printf '%s%s' "$SECRET_PREFIX" "${1#/}"; else printf '%s-%s' "$PREFIX" "$1"; fi; }
+
 service_account() { printf 'serviceAccount:%s' "$(account "$1")"; }
 
 # secret <name> <command that prints the initial content>: creates a secret, and its first version.
@@ -95,6 +132,15 @@ read_secret() { query placeholder secrets versions access latest --secret="$1"; 
 
 random_key() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
 random_password() { random_key | tr -d '/+='; }
+
+# The commands for worker pools. Older versions of gcloud have them as beta.
+declare -a WORKER_POOLS=(run worker-pools)
+find_worker_pools() {
+  if [[ $DRY_RUN == true ]] || gcloud run worker-pools --help >/dev/null 2>&1; then return; fi
+  WORKER_POOLS=(beta run worker-pools)
+  gcloud beta run worker-pools --help >/dev/null 2>&1 ||
+    fail 'this gcloud has no commands for worker pools: update it with "gcloud components update", or use WORKER_MODE=push'
+}
 
 # newest_image <name>: prints the newest image by digest, or nothing.
 newest_image() {
@@ -147,4 +193,24 @@ apply() {
   deployed=$(query '' "${describe[@]}" --format="value(metadata.labels.longhaul-manifest)") || deployed=''
   if [[ $deployed == "$MANIFEST" ]]; then return; fi
   change "$@" "$file"
+}
+
+# Sets the parts of the manifests that add the AlloyDB Auth Proxy as a second container, or sets them to nothing. The
+# services start after it. The migration stops it at its end, so that the job ends.
+auth_proxy() {
+  AUTH_PROXY='' AUTH_PROXY_ANNOTATION='' AUTH_PROXY_OF_JOB='' AUTH_PROXY_QUIT_URL=''
+  if [[ ! $DATABASE_CONNECTION =~ ^(proxy|public)$ ]]; then return; fi
+  DATABASE_SSL_CA=''
+  DATABASE_SSL=disable # from the service to the proxy, on the loopback interface; the proxy encrypts
+  local args='--port=5432, --structured-logs, --health-check, --http-address=0.0.0.0'
+  if [[ $DATABASE_CONNECTION == public ]]; then args+=', --public-ip'; fi
+  local instance="projects/$PROJECT_ID/locations/$REGION/clusters/$ALLOYDB_CLUSTER/instances/$ALLOYDB_INSTANCE"
+  local container="- { name: alloydb-auth-proxy, image: \"$AUTH_PROXY_IMAGE\", args: [ARGUMENTS, $instance]"
+  # By default, health is served on localhost only, where probes may not reach it.
+  container+=', startupProbe: { httpGet: { path: /startup, port: 9090 }, periodSeconds: 2, failureThreshold: 30 }'
+  container+=', resources: { limits: { cpu: "1", memory: 256Mi } } }'
+  AUTH_PROXY="        ${container/ARGUMENTS/$args}"
+  AUTH_PROXY_OF_JOB="            ${container/ARGUMENTS/$args, --quitquitquit}"
+  AUTH_PROXY_QUIT_URL=http://127.0.0.1:9091/quitquitquit
+  AUTH_PROXY_ANNOTATION="        run.googleapis.com/container-dependencies: '{\"service\":[\"alloydb-auth-proxy\"]}'"
 }

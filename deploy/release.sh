@@ -4,7 +4,8 @@
 #
 #   PROJECT_ID=my-project deploy/release.sh [--dry-run] TAG
 #
-# TAG names the images, such as a version or a commit: letters, digits, dots, dashes and underscores.
+# TAG names the images, such as a version or a commit: letters, digits, dots, dashes and underscores. With AGENT_DIR, the
+# folder of an agent, its tests run and its one image is built.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +14,7 @@ TAG=''
 for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     -*) printf 'release: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
     *) [[ -z $TAG ]] || { echo 'release: one TAG is expected; see --help' >&2; exit 64; }; TAG=$argument ;;
   esac
@@ -30,8 +31,15 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
 sources=$(dirname "$HERE")
-submit check "$sources" "$HERE/builds/check.yaml"
-submit build "$sources" "$HERE/builds/images.yaml" \
-  "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=$TAG,$(scan_settings)"
-submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG"
+names=''
+if [[ -n $AGENT_DIR ]]; then
+  submit check "$AGENT_DIR" "$HERE/builds/check-agent.yaml"
+  submit build "$AGENT_DIR" "$HERE/builds/agent-image.yaml" "_REPOSITORY=$REPOSITORY,_TAG=$TAG,$(scan_settings)"
+  names=,_API=agent,_WORKER=agent
+else
+  submit check "$sources" "$HERE/builds/check.yaml"
+  submit build "$sources" "$HERE/builds/images.yaml" \
+    "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=$TAG,$(scan_settings)"
+fi
+submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG$names"
 say "released $TAG"

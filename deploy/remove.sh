@@ -42,17 +42,9 @@ revoke() {
     change projects remove-iam-policy-binding "$PROJECT_ID" --role="$1" --member="$2" --condition=None --format=none
   fi
 }
-for name in api worker dispatcher migrator; do
-  revoke roles/alloydb.client "$(service_account $name)"
-  revoke roles/serviceusage.serviceUsageConsumer "$(service_account $name)"
-done
-for name in api worker dispatcher; do
-  for role in telemetry.tracesWriter telemetry.metricsWriter; do revoke "roles/$role" "$(service_account $name)"; done
-done
-revoke roles/aiplatform.user "$(service_account worker)"
-for name in check build deploy; do revoke roles/logging.logWriter "$(service_account $name)"; done
-revoke roles/run.developer "$(service_account deploy)"
-revoke roles/ondemandscanning.admin "$(service_account build)"
+while read -r account role kind _ <&3; do
+  if [[ $kind == project && $account != \#* ]]; then revoke "$role" "$(member "$account")"; fi
+done 3<"$HERE/access.txt"
 
 # delete_listed <list command …> -- <delete command …>: for resources with generated names.
 delete_listed() {
@@ -69,10 +61,11 @@ delete_listed monitoring dashboards list --filter="displayName=\"$PREFIX\"" --fo
 delete_listed beta monitoring channels list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- beta monitoring channels delete
 
 delete_if_exists scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- scheduler jobs delete "$PREFIX-reconcile" --location="$REGION"
-for name in api grpc dispatcher worker; do
+for name in api grpc dispatcher worker receiver; do
   delete_if_exists run services describe "$PREFIX-$name" --region="$REGION" -- run services delete "$PREFIX-$name" --region="$REGION"
 done
-delete_if_exists beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools delete "$PREFIX-worker" --region="$REGION"
+find_worker_pools
+delete_if_exists "${WORKER_POOLS[@]}" describe "$PREFIX-worker" --region="$REGION" -- "${WORKER_POOLS[@]}" delete "$PREFIX-worker" --region="$REGION"
 delete_if_exists run jobs describe "$PREFIX-migrate" --region="$REGION" -- run jobs delete "$PREFIX-migrate" --region="$REGION"
 delete_if_exists tasks queues describe "$PREFIX-webhooks" --location="$REGION" -- tasks queues delete "$PREFIX-webhooks" --location="$REGION"
 for name in turns-worker turns-dead-worker; do
@@ -85,12 +78,20 @@ done
 delete_listed secrets list --filter="labels.app=$PREFIX" --format='value(name.basename())' -- secrets delete
 delete_if_exists artifacts repositories describe "$PREFIX" --location="$REGION" -- artifacts repositories delete "$PREFIX" --location="$REGION"
 delete_if_exists storage buckets describe "gs://$BUILD_BUCKET" -- storage rm --recursive "gs://$BUILD_BUCKET"
-for name in api worker dispatcher migrator check build deploy tasks scheduler push; do
+for name in api worker dispatcher migrator check build deploy tasks scheduler push receiver; do
   delete_if_exists iam service-accounts describe "$(account $name)" -- iam service-accounts delete "$(account $name)"
 done
-if [[ -z $DATABASE_HOST ]]; then # keep a cluster that deploy.sh did not create
+if [[ $DATABASE_CONNECTION == psc && -z $DATABASE_HOST ]]; then
+  delete_if_exists compute forwarding-rules describe "$PREFIX-database" --region="$REGION" -- compute forwarding-rules delete "$PREFIX-database" --region="$REGION"
+  delete_if_exists compute addresses describe "$PREFIX-database" --region="$REGION" -- compute addresses delete "$PREFIX-database" --region="$REGION"
+fi
+if owns_cluster; then
   delete_if_exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION" -- alloydb clusters delete "$ALLOYDB_CLUSTER" --region="$REGION" --force
-  delete_if_exists compute addresses describe "$PREFIX-database" --global -- compute addresses delete "$PREFIX-database" --global
+  if [[ $DATABASE_CONNECTION != psc ]]; then
+    delete_if_exists compute addresses describe "$PREFIX-database" --global -- compute addresses delete "$PREFIX-database" --global
+  fi
+else
+  say 'keeping the database, which deploy.sh did not create'
 fi
 for name in database nothing-else; do
   delete_if_exists compute firewall-rules describe "$PREFIX-$name" -- compute firewall-rules delete "$PREFIX-$name"

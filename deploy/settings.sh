@@ -13,7 +13,8 @@
 : "${DATABASE_RANGE:=10.21.0.0}"              # addresses of AlloyDB, a /20
 : "${DATABASE_RANGE_BITS:=20}"
 
-# AlloyDB. To use an existing cluster, set ALLOYDB_CLUSTER, ALLOYDB_INSTANCE and DATABASE_HOST.
+# AlloyDB. To use an existing cluster, set ALLOYDB_CLUSTER and ALLOYDB_INSTANCE to its names, or DATABASE_HOST to its
+# address. The script creates only a cluster that has the name PREFIX, or one that starts with PREFIX and a dash.
 : "${ALLOYDB_CLUSTER:=$PREFIX}"
 : "${ALLOYDB_INSTANCE:=$PREFIX-primary}"
 : "${ALLOYDB_CPUS:=2}"
@@ -28,6 +29,14 @@
 # Encrypts contents: see docs/data.md.
 : "${CONTENT_KMS_KEY:=}"                      # projects/P/locations/L/keyRings/R/cryptoKeys/K
 : "${CONTENT_KEY_STORE:=}"                    # gs://BUCKET
+# How the services reach the database:
+#   private  at its address in the network, or at DATABASE_HOST
+#   proxy    through the AlloyDB Auth Proxy, a second container of each instance, at its address in the network
+#   public   through the AlloyDB Auth Proxy, at its public address
+#   psc      at an endpoint of Private Service Connect in SUBNET, or at DATABASE_HOST
+: "${DATABASE_CONNECTION:=private}"
+: "${DATABASE_SSL:=require}"                  # see docs/configuration.md; disable between a service and the Auth Proxy
+: "${AUTH_PROXY_IMAGE:=gcr.io/alloydb-connectors/alloydb-auth-proxy:1.15.2}"
 # Addresses that the services may reach in the network, comma-separated. Default: DATABASE_HOST, or AlloyDB's addresses.
 : "${DATABASE_EGRESS:=}"
 
@@ -51,12 +60,21 @@
 : "${API_INVOKERS:=}"                         # comma-separated members that may call the API: user:…, serviceAccount:…, allUsers
 : "${API_GCLOUD_TOKENS:=false}"               # true: accepts tokens of gcloud auth print-identity-token; see docs/deploy.md
 # How the API authenticates callers, comma-separated; see AUTH_MODES. cloud-run-iam relies on Cloud Run's IAM
-# check and therefore does not work with allUsers; jwt and api-key are verified by the API.
+# check and therefore does not work with allUsers; jwt, api-key and google-oauth are verified by the API.
 : "${API_AUTH_MODES:=cloud-run-iam}"
 : "${API_JWT_ISSUER:=}"
 : "${API_JWT_AUDIENCE:=}"
+: "${API_OAUTH_AUDIENCE:=}"                   # ids of the OAuth clients, for google-oauth
 : "${API_KEYS_SECRET:=}"                      # name of a secret with owner:hash lines, for api-key
 : "${GEMINI_LOCATION:=global}"
+
+# Limits of the queues. Enough calls at once for ten dispatchers of 200: one owner holds at most half of each. A push request
+# lasts as long as its turn: 600 s is the maximum of Pub/Sub.
+: "${QUEUE_CALLS_PER_SECOND:=500}"
+: "${QUEUE_CONCURRENT_CALLS:=2000}"
+: "${PULL_ACK_SECONDS:=60}"
+: "${PUSH_ACK_SECONDS:=600}"
+: "${MAX_DELIVERY_ATTEMPTS:=100}"
 
 # Telemetry. Traces, metrics, dashboard and alerts need an endpoint.
 : "${TELEMETRY_ENDPOINT=https://telemetry.googleapis.com}"
@@ -67,6 +85,8 @@
 : "${API_IMAGE:=}"
 : "${WORKER_IMAGE:=}"
 
+# How the step images builds them: dockerfile, or source (Google's buildpacks make one image for all services).
+: "${IMAGES_FROM:=dockerfile}"
 # The folder of an agent with a Dockerfile of its own, as longhaul init writes it: one image for all services, built by
 # each run of the step images.
 : "${AGENT_DIR:=}"
@@ -85,6 +105,9 @@ if [[ $PREFIX != longhaul ]]; then SECRET_PREFIX="$PREFIX-"; fi
 
 : "${BUILD_BUCKET:=$PROJECT_ID-$PREFIX-build}"
 REPOSITORY="$REGION-docker.pkg.dev/$PROJECT_ID/$PREFIX"
+
+# Whether the cluster belongs to this deployment: deploy.sh creates it, and remove.sh deletes it.
+owns_cluster() { [[ -z $DATABASE_HOST && ($ALLOYDB_CLUSTER == "$PREFIX" || $ALLOYDB_CLUSTER == "$PREFIX"-*) ]]; }
 
 account() { printf '%s-%s@%s.iam.gserviceaccount.com' "$PREFIX" "$1" "$PROJECT_ID"; }
 

@@ -9,23 +9,31 @@ password_file() {
   printf '%s' "$WORK/$1.flags"
 }
 
-if [[ -z $DATABASE_HOST ]]; then
-  ensure compute addresses describe "$PREFIX-database" --global -- \
-    compute addresses create "$PREFIX-database" --global --purpose=VPC_PEERING --network="$NETWORK" \
-    --addresses="$DATABASE_RANGE" --prefix-length="$DATABASE_RANGE_BITS"
-  peered=$(query '' services vpc-peerings list --network="$NETWORK" --format='value(peering)') || peered=''
-  if [[ $peered != *servicenetworking* ]]; then
-    change services vpc-peerings connect --network="$NETWORK" --ranges="$PREFIX-database" \
-      --service=servicenetworking.googleapis.com
+# Creates the cluster in the network, or with endpoints of Private Service Connect, which is decided once for all time.
+if owns_cluster; then
+  declare -a reached=(--network="$NETWORK" --allocated-ip-range-name="$PREFIX-database") allowed=()
+  case $DATABASE_CONNECTION in
+    psc) reached=(--enable-private-service-connect) allowed=(--allowed-psc-projects="$PROJECT_NUMBER") ;;
+    public) allowed=(--assign-inbound-public-ip=ASSIGN_IPV4) ;;
+  esac
+  if [[ $DATABASE_CONNECTION != psc ]]; then
+    ensure compute addresses describe "$PREFIX-database" --global -- \
+      compute addresses create "$PREFIX-database" --global --purpose=VPC_PEERING --network="$NETWORK" \
+      --addresses="$DATABASE_RANGE" --prefix-length="$DATABASE_RANGE_BITS"
+    peered=$(query '' services vpc-peerings list --network="$NETWORK" --format='value(peering)') || peered=''
+    if [[ $peered != *servicenetworking* ]]; then
+      change services vpc-peerings connect --network="$NETWORK" --ranges="$PREFIX-database" \
+        --service=servicenetworking.googleapis.com
+    fi
   fi
   if ! exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION"; then
-    change alloydb clusters create "$ALLOYDB_CLUSTER" --region="$REGION" --network="$NETWORK" \
-      --allocated-ip-range-name="$PREFIX-database" --flags-file="$(password_file "${SECRET_PREFIX}alloy_db_admin_pass")"
+    change alloydb clusters create "$ALLOYDB_CLUSTER" --region="$REGION" "${reached[@]}" \
+      --flags-file="$(password_file "${SECRET_PREFIX}alloy_db_admin_pass")"
   fi
   ensure alloydb instances describe "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" -- \
     alloydb instances create "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" \
     --instance-type=PRIMARY --cpu-count="$ALLOYDB_CPUS" --availability-type="$ALLOYDB_AVAILABILITY" \
-    --ssl-mode=ENCRYPTED_ONLY \
+    --ssl-mode=ENCRYPTED_ONLY "${allowed[@]}" \
     --database-flags="max_connections=$DATABASE_MAX_CONNECTIONS,alloydb.iam_authentication=on"
   users=$(query '' alloydb users list --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --format='value(name.basename())') || users=''
   # One user for each service; the migration grants their rights.
@@ -34,4 +42,16 @@ if [[ -z $DATABASE_HOST ]]; then
     change alloydb users create "${DATABASE_USER}_$name" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --type=BUILT_IN \
       --flags-file="$(password_file "${SECRET_PREFIX}alloy_db_pass_$name")"
   done
+fi
+
+# The endpoint, for a cluster of this deployment or an existing one.
+if [[ $DATABASE_CONNECTION == psc && -z $DATABASE_HOST ]]; then
+  attachment=$(query projects/attachment/regions/here/serviceAttachments/alloydb alloydb instances describe "$ALLOYDB_INSTANCE" \
+    --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --format='value(pscInstanceConfig.serviceAttachmentLink)') || attachment=''
+  [[ -n $attachment ]] || fail "the instance $ALLOYDB_INSTANCE has no service attachment: its cluster $ALLOYDB_CLUSTER was created without Private Service Connect"
+  ensure compute addresses describe "$PREFIX-database" --region="$REGION" -- \
+    compute addresses create "$PREFIX-database" --region="$REGION" --subnet="$SUBNET"
+  ensure compute forwarding-rules describe "$PREFIX-database" --region="$REGION" -- \
+    compute forwarding-rules create "$PREFIX-database" --region="$REGION" --network="$NETWORK" \
+    --address="$PREFIX-database" --target-service-attachment="$attachment"
 fi

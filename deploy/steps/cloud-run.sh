@@ -3,14 +3,32 @@ if [[ -n $AGENT_DIR ]]; then
   [[ -n $WORKER_IMAGE ]] || WORKER_IMAGE=$(newest_image agent)
   API_IMAGE=$WORKER_IMAGE
 fi
+if [[ $IMAGES_FROM == source ]]; then
+  [[ -n $WORKER_IMAGE ]] || WORKER_IMAGE=$(newest_image source)
+  API_IMAGE=$WORKER_IMAGE
+fi
 [[ -n $API_IMAGE ]] || API_IMAGE=$(newest_image api)
 [[ -n $WORKER_IMAGE ]] || WORKER_IMAGE=$(newest_image worker)
 [[ $API_IMAGE == *@sha256:* && $WORKER_IMAGE == *@sha256:* ]] ||
   fail "API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…): run the step images"
-if [[ -z $DATABASE_HOST ]]; then
-  DATABASE_HOST=$(query 10.21.0.2 alloydb instances describe "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" \
-    --region="$REGION" --format='value(ipAddress)') || fail "AlloyDB has no instance $ALLOYDB_INSTANCE: run the step alloydb"
-fi
+# The address at which the services find the database. DATABASE_HOST stays as it is: with it, the other steps leave the database alone.
+DATABASE_ADDRESS=$DATABASE_HOST
+case $DATABASE_CONNECTION in
+  proxy | public) DATABASE_ADDRESS=127.0.0.1 ;;
+  private)
+    if [[ -z $DATABASE_ADDRESS ]]; then
+      DATABASE_ADDRESS=$(query 10.21.0.2 alloydb instances describe "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" \
+        --region="$REGION" --format='value(ipAddress)') || fail "AlloyDB has no instance $ALLOYDB_INSTANCE: run the step alloydb"
+    fi
+    ;;
+  psc)
+    if [[ -z $DATABASE_ADDRESS ]]; then
+      DATABASE_ADDRESS=$(query 10.20.0.2 compute addresses describe "$PREFIX-database" --region="$REGION" \
+        --format='value(address)') || fail "$PREFIX-database has no address: run the step alloydb"
+    fi
+    ;;
+esac
+auth_proxy
 for name in api worker dispatcher; do
   # Assigned first: `declare` would hide a failure.
   user=$(secret_version "${SECRET_PREFIX}alloy_db_user_$name")

@@ -9,16 +9,25 @@ if [[ $SUBNET == "$PREFIX" ]]; then
     --enable-private-ip-google-access
 fi
 egress=$DATABASE_EGRESS
-if [[ -z $egress && -z $DATABASE_HOST ]]; then
+if [[ $DATABASE_CONNECTION == psc && -z $egress && -z $DATABASE_HOST ]]; then
+  [[ $SUBNET == "$PREFIX" ]] ||
+    fail "the endpoint gets an address of the subnet $SUBNET: set DATABASE_EGRESS to the range of that subnet, such as 10.8.0.0/24"
+  egress=$SUBNET_RANGE
+elif [[ -z $egress && -z $DATABASE_HOST ]]; then
+  owns_cluster || [[ $DATABASE_CONNECTION == public ]] ||
+    fail "set DATABASE_EGRESS to the ranges of the addresses of $ALLOYDB_CLUSTER, such as 10.50.0.0/20"
   egress="$DATABASE_RANGE/$DATABASE_RANGE_BITS"
 elif [[ -z $egress ]]; then
   [[ $DATABASE_HOST =~ ^[0-9]+(\.[0-9]+){3}$ ]] ||
     fail "DATABASE_HOST is $DATABASE_HOST, which is not an IPv4 address: set DATABASE_EGRESS to the ranges of its addresses, such as 10.50.0.3/32"
   egress="$DATABASE_HOST/32"
 fi
-# Egress is allowed only to AlloyDB: a second line of defence behind the SSRF guard for webhooks.
+# Egress is allowed only to AlloyDB: a second line of defence behind the SSRF guard for webhooks. A public address is
+# reached through the internet, which the rules do not concern.
 rule=("$PREFIX-database" --rules=tcp:5432,tcp:5433 --destination-ranges="$egress")
-if ! exists compute firewall-rules describe "$PREFIX-database"; then
+if [[ $DATABASE_CONNECTION == public ]]; then
+  say 'DATABASE_CONNECTION is public: no rule allows egress to the database'
+elif ! exists compute firewall-rules describe "$PREFIX-database"; then
   change compute firewall-rules create "${rule[@]}" --network="$NETWORK" --direction=EGRESS --action=ALLOW \
     --target-tags="$PREFIX" --priority=1000
 elif [[ $(query '' compute firewall-rules describe "$PREFIX-database" --format='value(destinationRanges.list())') != "$egress" ]]; then

@@ -8,7 +8,7 @@ subscription() {
   local -a push=()
   if [[ $WORKER_MODE == push ]]; then
     endpoint="$WORKER_URL/$3"
-    seconds=600 # the maximum of Pub/Sub: a request lasts as long as its turn
+    seconds=$PUSH_ACK_SECONDS
     push=(--push-endpoint="$endpoint" --push-auth-service-account="$(account push)" --push-auth-token-audience="$WORKER_URL")
   fi
   shift 4
@@ -19,22 +19,10 @@ subscription() {
     change pubsub subscriptions modify-push-config "$name" "${push[@]:---push-endpoint=}"
   fi
 }
-subscription turns-worker turns turns 60 --min-retry-delay=1s --max-retry-delay=60s \
-  --dead-letter-topic="$PREFIX-turns-dead" --max-delivery-attempts=100 --message-retention-duration=1d
-subscription turns-dead-worker turns-dead dead-letters 60 --message-retention-duration=7d
+subscription turns-worker turns turns "$PULL_ACK_SECONDS" --min-retry-delay=1s --max-retry-delay=60s \
+  --dead-letter-topic="$PREFIX-turns-dead" --max-delivery-attempts="$MAX_DELIVERY_ATTEMPTS" --message-retention-duration=1d
+subscription turns-dead-worker turns-dead dead-letters "$PULL_ACK_SECONDS" --message-retention-duration=7d
 
-for name in api worker dispatcher; do
-  grant roles/pubsub.publisher "$(service_account $name)" pubsub topics "$PREFIX-turns"
-done
-if [[ $WORKER_MODE == pull ]]; then
-  grant roles/pubsub.subscriber "$(service_account worker)" pubsub subscriptions "$PREFIX-turns-worker"
-  grant roles/pubsub.subscriber "$(service_account worker)" pubsub subscriptions "$PREFIX-turns-dead-worker"
-fi
-# To dead-letter a message, the service agent of Pub/Sub publishes it to one topic and acknowledges the other.
-agent="serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
-grant roles/pubsub.publisher "$agent" pubsub topics "$PREFIX-turns-dead"
-grant roles/pubsub.subscriber "$agent" pubsub subscriptions "$PREFIX-turns-worker"
-if [[ $WORKER_MODE == push ]]; then
-  # Pub/Sub calls the worker as this account and creates its tokens.
-  grant roles/iam.serviceAccountTokenCreator "$agent" iam service-accounts "$(account push)"
-fi
+grant_listed topic
+grant_listed subscription
+grant_listed caller

@@ -23,11 +23,7 @@ public_keys() { read_secret "$PREFIX-webhook-signing-keys" | sed 's/"d":"[^"]*",
 secret "$PREFIX-webhook-signing-keys" new_signing_keys
 secret "$PREFIX-webhook-public-keys" public_keys
 
-for name in api worker dispatcher; do
-  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "${SECRET_PREFIX}alloy_db_user_$name"
-  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "${SECRET_PREFIX}alloy_db_pass_$name"
-done
-grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets "${SECRET_PREFIX}alloy_db_admin_pass"
+grant_listed secret
 if [[ -n $API_KEYS_SECRET ]]; then
   grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$API_KEYS_SECRET"
 fi
@@ -36,11 +32,6 @@ if [[ -n $DATABASE_SSL_CA_SECRET ]]; then
     grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "$DATABASE_SSL_CA_SECRET"
   done
 fi
-for name in api dispatcher; do
-  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "$PREFIX-encryption-keys"
-done
-grant roles/secretmanager.secretAccessor "$(service_account dispatcher)" secrets "$PREFIX-webhook-signing-keys"
-grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$PREFIX-webhook-public-keys"
 # Secrets of the agent's tools, which the author has created.
 IFS=, read -r -a pairs <<<"$WORKER_SECRETS"
 for pair in "${pairs[@]}"; do

@@ -3,15 +3,13 @@ source "$HERE/steps/cloud-run.sh"
 apply dispatcher run services describe "$PREFIX-dispatcher" --region="$REGION" -- run services replace --region="$REGION"
 if [[ $WORKER_MODE == push ]]; then
   apply worker-push run services describe "$PREFIX-worker" --region="$REGION" -- run services replace --region="$REGION"
-  grant roles/run.invoker "$(service_account push)" run services "$PREFIX-worker" --region="$REGION"
 else
-  apply worker beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools replace
+  find_worker_pools
+  apply worker "${WORKER_POOLS[@]}" describe "$PREFIX-worker" --region="$REGION" -- "${WORKER_POOLS[@]}" replace
 fi
 apply api run services describe "$PREFIX-api" --region="$REGION" -- run services replace --region="$REGION"
 
-for name in tasks scheduler; do
-  grant roles/run.invoker "$(service_account $name)" run services "$PREFIX-dispatcher" --region="$REGION"
-done
+grant_listed service
 services=("$PREFIX-api")
 if ((GRPC_MAX > 0)); then
   apply grpc run services describe "$PREFIX-grpc" --region="$REGION" -- run services replace --region="$REGION"
@@ -23,9 +21,6 @@ for service in "${services[@]}"; do
     grant roles/run.invoker "$member" run services "$service" --region="$REGION"
   done
 done
-# The deployment runs its smoke test against the new revision before it gets traffic.
-grant roles/run.invoker "$(service_account deploy)" run services "$PREFIX-api" --region="$REGION"
-
 # Lost wake-ups are found within a minute, even if all services are scaled to zero.
 ensure scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- \
   scheduler jobs create http "$PREFIX-reconcile" --location="$REGION" --schedule='* * * * *' \

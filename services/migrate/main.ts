@@ -3,6 +3,7 @@
  *
  *   DATABASE_CREATE=true          creates the database first if it does not exist
  *   DATABASE_GRANT_TO[_FILE]      grants the users of the services their rights: api:USER,worker:USER,dispatcher:USER
+ *   AUTH_PROXY_QUIT_URL           stops the AlloyDB Auth Proxy at the end, by a POST to this address
  *   AGENT_FILE                    stores this definition of an agent, which the api may not
  */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
@@ -17,7 +18,9 @@ import { ensureDatabase, grantTables } from '#shared/db/schema/provision.ts';
 
 const log = createLogger('migrate', 'info');
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
-const { address, create, grantTo, agent } = configOrExit(() => readMigrateConfig(secrets.env));
+const { address, create, grantTo, agent, authProxyQuitUrl } = configOrExit(() =>
+  readMigrateConfig(secrets.env),
+);
 try {
   if (create) await ensureDatabase(address);
   const applied = await migrateToLatest(address);
@@ -29,6 +32,16 @@ try {
   process.exitCode = 1;
 } finally {
   await secrets.close();
+  if (authProxyQuitUrl !== undefined) await stopAuthProxy(authProxyQuitUrl);
+}
+
+/** A job ends when all of its containers have. */
+async function stopAuthProxy(url: string): Promise<void> {
+  try {
+    await fetch(url, { method: 'POST', signal: AbortSignal.timeout(5_000) });
+  } catch (error) {
+    log.warn({ err: error }, 'the Auth Proxy was not stopped');
+  }
 }
 
 async function storeAgentFile(): Promise<void> {

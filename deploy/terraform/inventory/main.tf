@@ -106,7 +106,13 @@ locals {
     kind     = "secret"
     resource = local.settings["API_KEYS_SECRET"]
   }]
-  grants = { for grant in concat(local.listed, local.invokers, local.tools, local.keys) : "${grant.kind} ${grant.resource} ${grant.role} ${grant.member}" => grant }
+  authority = local.settings["DATABASE_SSL_CA_SECRET"] == "" ? [] : [for name in ["api", "worker", "dispatcher", "migrator"] : {
+    member   = "serviceAccount:${local.prefix}-${name}@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
+    role     = "roles/secretmanager.secretAccessor"
+    kind     = "secret"
+    resource = local.settings["DATABASE_SSL_CA_SECRET"]
+  }]
+  grants = { for grant in concat(local.listed, local.invokers, local.tools, local.keys, local.authority) : "${grant.kind} ${grant.resource} ${grant.role} ${grant.member}" => grant }
 }
 
 output "settings" {

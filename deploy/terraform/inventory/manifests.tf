@@ -32,8 +32,9 @@ locals {
       WORKER_URL             = "https://${local.prefix}-worker-${local.host}"
       RECEIVER_URL           = "https://${local.prefix}-receiver-${local.host}/"
       API_URL                = local.api_url
-      API_AUDIENCE           = "${local.api_url},${local.people}"
-      GRPC_AUDIENCE          = "https://${local.prefix}-grpc-${local.host},${local.people}"
+      API_AUDIENCE           = "${local.api_url}${local.gcloud_audience}"
+      GRPC_AUDIENCE          = "https://${local.prefix}-grpc-${local.host}${local.gcloud_audience}"
+      DATABASE_SSL_CA        = local.proxied || local.settings["DATABASE_SSL_CA_SECRET"] == "" ? "" : "sm://projects/${local.settings["PROJECT_ID"]}/secrets/${local.settings["DATABASE_SSL_CA_SECRET"]}/versions/latest"
       GRPC_TARGET            = local.grpc ? "${local.prefix}-grpc-${local.host}:443" : ""
       API_ARGS               = local.agent ? "api" : "services/api/main.ts"
       WORKER_ARGS            = local.agent ? "worker" : "services/worker/main.ts"
@@ -54,8 +55,8 @@ locals {
   )
   worker_variables = [for pair in compact(split(",", local.settings["WORKER_ENV"])) : "            - { name: ${split("=", pair)[0]}, value: ${jsonencode(join("=", slice(split("=", pair), 1, length(split("=", pair)))))} }"]
   worker_secrets   = [for pair in compact(split(",", local.settings["WORKER_SECRETS"])) : "            - { name: ${split("=", pair)[0]}, valueFrom: { secretKeyRef: { name: ${split("=", pair)[1]}, key: latest } } }"]
-  # The client id of gcloud, for people: as in deploy.sh.
-  people = one(regexall("API_AUDIENCE=\"\\$API_URL,([^\"]+)\"", file("${path.module}/../../deploy.sh")))[0]
+  # The client id of gcloud, which deploy.sh names too.
+  gcloud_audience = local.settings["API_GCLOUD_TOKENS"] == "true" ? one(regexall("GCLOUD_AUDIENCE='([^']+)'", file("${path.module}/../../deploy.sh")))[0] : ""
 
   files     = merge({ migrate = "migrate" }, { for name in local.services : name => name == "worker" ? "worker-push" : name }, local.push ? {} : { worker = "worker" })
   manifests = { for name, file in local.files : "${local.prefix}-${name}" => yamldecode(templatefile("${path.module}/../../manifests/${file}.yaml", merge(local.settings, local.computed))) }

@@ -23,6 +23,8 @@ export interface MigrateConfig {
   grantTo: ServiceUsers | undefined;
   /** The agent whose definition is stored. */
   agent: AgentConfig;
+  /** Asked at the end with POST, so that the AlloyDB Auth Proxy next to the job stops; undefined: there is none. */
+  authProxyQuitUrl: string | undefined;
 }
 
 export function readMigrateConfig(env: Environment = environment): MigrateConfig {
@@ -32,6 +34,7 @@ export function readMigrateConfig(env: Environment = environment): MigrateConfig
     create: reader.flag('DATABASE_CREATE', false),
     grantTo: readServiceUsers(reader),
     agent: readAgent(reader),
+    authProxyQuitUrl: reader.optional('AUTH_PROXY_QUIT_URL'),
   };
   reader.check();
   return config;

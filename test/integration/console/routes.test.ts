@@ -104,7 +104,7 @@ describe('the routes of the console', () => {
     const { url } = await startApiServer(t, {});
     assert.equal((await fetch(`${url}/console/`)).status, 404);
     const root = await fetch(`${url}/`, { redirect: 'manual', headers: { accept: 'text/html' } });
-    assert.deepEqual([root.status, root.headers.get('content-type')], [200, 'application/json']);
+    assert.equal(root.status, 200);
   });
 });
 

@@ -94,6 +94,7 @@ describe('configuration from the manifests', () => {
       apiKeys: undefined,
       jwt: undefined,
       cloudRunIam: { audience: [api.publicUrl] },
+      googleOAuth: undefined,
       operators: [],
     });
     assert.deepEqual(dispatcher.callers, {

@@ -77,7 +77,7 @@ describe('deploy.sh', () => {
     await fake.run('deploy.sh', ['services'], { API_MAX: '30' });
     assert.deepEqual(
       takeVerbs(fake),
-      ['run services replace', 'beta run worker-pools'],
+      ['run services replace', 'run worker-pools replace'],
       'API_MAX changes the planned connections of every service',
     );
     await fake.run('deploy.sh', ['monitoring'], { WORKER_CONCURRENCY: '50' });

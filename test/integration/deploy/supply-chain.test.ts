@@ -1,4 +1,4 @@
-/** The builds, their accounts, and the contents of the images. */
+/** The scans, and the contents of the images. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,9 +8,8 @@ import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
 import { projectDir } from '../../support/deploy/project.ts';
-import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
+import { dryRun, run } from '../../support/deploy/scripts.ts';
 import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
-import { readGrants } from '../../tools/access/matrix.ts';
 import { findSecrets, type SecretsOptions } from '../../tools/audit/secrets.ts';
 
 interface Build {
@@ -32,50 +31,8 @@ function fakeProgram(t: TestContext, name: string, script: string): string {
   return `${dir}:${process.env['PATH']}`;
 }
 
-describe('accounts of builds', () => {
-  test('test, build and deploy a release in this order, each with its own', async () => {
-    const { output } = await runScript('release.sh', ['--dry-run', '1.2.3'], {});
-    const builds = [...output.matchAll(/--config=\S*?(\w+\.yaml) .*?serviceAccounts\/longhaul-(\w+)@/g)];
-    assert.deepEqual(
-      builds.map(([, config, account]) => [config, account]),
-      [
-        ['check.yaml', 'check'],
-        ['images.yaml', 'build'],
-        ['cloudbuild.yaml', 'deploy'],
-      ],
-    );
-  });
-
-  test('refuse a release without a valid tag', async () => {
-    for (const args of [[], ['a b'], ['1.0', '2.0'], ['--tag']]) {
-      const { code, errors } = await runScript('release.sh', ['--dry-run', ...args], {});
-      assert.equal(code, 64);
-      assert.match(errors, /see --help/);
-    }
-  });
-
-  test('separate the rights to test, to push and to deploy', async () => {
-    const grants = await readGrants();
-    const getRoles = (name: string) =>
-      new Set(grants.filter(({ account }) => account === `longhaul-${name}`).map(({ role }) => role));
-    assert.deepEqual([...getRoles('check')], ['roles/logging.logWriter', 'roles/storage.objectViewer']);
-    const deployRoles = ['roles/run.developer', 'roles/iam.serviceAccountUser', 'roles/run.invoker'];
-    for (const role of deployRoles) {
-      assert.ok(getRoles('deploy').has(role) && !getRoles('build').has(role), role);
-    }
-    for (const role of ['roles/artifactregistry.writer', 'roles/storage.objectCreator']) {
-      assert.ok(getRoles('build').has(role) && !getRoles('deploy').has(role), role);
-    }
-  });
-
-  test('run no package of the commit in the deployment', () => {
-    const scripts = readBuild('cloudbuild.yaml').steps.map(({ args }) => args.join('\n'));
-    for (const script of scripts) assert.doesNotMatch(script, /\bnpm\b|\bnode\b/);
-  });
-});
-
 describe('scan of images', () => {
-  const builds = ['deploy/builds/images.yaml', 'deploy/builds/agent-image.yaml'];
+  const builds = ['images', 'agent-image', 'source-image'].map((name) => `deploy/builds/${name}.yaml`);
 
   /** Runs the script of the step as Cloud Build does, for one image with these findings. */
   async function scan(t: TestContext, findings: string, values: Record<string, string> = {}) {
@@ -107,7 +64,7 @@ describe('scan of images', () => {
       assert.equal(options.requestedVerifyOption, 'VERIFIED');
       return args[1];
     });
-    assert.deepEqual(others, [script]);
+    assert.deepEqual(others, [script, script]);
   });
 
   test('refuses findings that are high or critical, and names them', async (t) => {
@@ -131,7 +88,11 @@ describe('scan of images', () => {
 
   test('reaches the first build from the settings', async () => {
     const settings = { REFUSED_SEVERITIES: 'CRITICAL', ACCEPTED_VULNERABILITIES: 'CVE-2026-1' };
-    for (const env of [settings, { ...settings, AGENT_DIR: '/agent' }]) {
+    for (const env of [
+      settings,
+      { ...settings, AGENT_DIR: '/agent' },
+      { ...settings, IMAGES_FROM: 'source' },
+    ]) {
       const builds = (await dryRun('deploy.sh', env)).filter(({ line }) => line.includes('builds submit'));
       assert.equal(builds.length, 1);
       const [{ words }] = builds as [(typeof builds)[number]];
@@ -181,7 +142,7 @@ describe('images', () => {
       const texts = globSync(['Dockerfile.*', '**/*.yaml', 'services/cli/init/files.ts'], { cwd: dir }).map(
         (name) => readFileSync(path.join(dir, name), 'utf8'),
       );
-      assert.equal(texts.length, 7);
+      assert.equal(texts.length, 9);
       const images = texts.flatMap((text) => text.match(/^(FROM|[ -]+name:) \S+[.:]\S+/gm) ?? []);
       assert.ok(images.length > 12, `${images.length} images`);
       for (const image of images) assert.ok(image.split('@').length === 2 && image.endsWith(digest), image);

@@ -16,11 +16,16 @@ const buildFiles = ['cloudbuild.yaml', ...globSync('deploy/builds/*.yaml', { cwd
 
 describe('installed gcloud', { skip: gcloud === undefined }, () => {
   test('accepts every command and file', async (t) => {
-    const rendered = createTempDir(t);
+    const [rendered, proxied] = [createTempDir(t), createTempDir(t)];
     const everything = { RENDERED_DIR: rendered, ALERT_EMAIL: 'you@example.com' };
     const commands = [
       ...(await dryRun('deploy.sh', { ...everything, API_INVOKERS: 'user:you@example.com' })),
       ...(await dryRun('deploy.sh', { ...everything, ...otherMode })),
+      ...(await dryRun('deploy.sh', everything, ['receiver'])),
+      ...(await dryRun('deploy.sh', { DATABASE_CONNECTION: 'psc', RENDERED_DIR: createTempDir(t) })),
+      ...(await dryRun('deploy.sh', { DATABASE_CONNECTION: 'public', RENDERED_DIR: proxied })),
+      ...(await dryRun('remove.sh', { DATABASE_CONNECTION: 'psc' })),
+      ...(await dryRun('release.sh', { AGENT_DIR: '/agent' }, ['1.2.3'])),
       ...(await dryRun('remove.sh')),
       ...(await dryRun('release.sh', {}, ['1.2.3'])),
     ].map(({ words }) => words.map(withoutFlagsFile));
@@ -32,7 +37,10 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
     assert.equal(alerts.length, readdirSync(path.join(projectDir, 'deploy/monitoring/alerts')).length);
     const input = {
       commands,
-      manifests: manifestNames.map(toPath),
+      manifests: [
+        ...[...manifestNames, 'receiver'].map(toPath),
+        ...['api', 'worker', 'migrate'].map((name) => path.join(proxied, `${name}.yaml`)),
+      ],
       builds: buildFiles,
       dashboards: [toPath('dashboard')],
       alerts: alerts.map((name) => path.join(rendered, name)),
@@ -101,23 +109,32 @@ function readBuildCommands(): string[][] {
     return steps.flatMap(({ args }) => args.flatMap((arg) => arg.replaceAll(/\\\n\s*/g, '').split('\n')));
   });
   const commands = lines.flatMap(
-    (line) => /gcloud [^|;>]*/.exec(line.replace(/\$\$\(cat [^)]*\)|"?\$\$?\w+"?/g, 'x'))?.[0] ?? [],
+    (line) =>
+      /gcloud [^|;>]*/.exec(
+        line.replace(/ 2>\/dev\/null/, '').replace(/\$\$\(cat [^)]*\)|"?\$\$?\w+"?/g, 'x'),
+      )?.[0] ?? [],
   );
   assert.ok(commands.length >= 8, `${commands.length} commands`);
   return commands.map((command) => command.replace(/['")]/g, '').trim().split(/\s+/));
 }
 
-/** The commands in docs/deploy.md. */
+/** The commands in the guides for operators. */
 function readGuideCommands(): string[][] {
-  const guide = readFileSync(path.join(projectDir, 'docs/deploy.md'), 'utf8');
+  const guide = ['deploy', 'disasters', 'gemini-enterprise', 'versions']
+    .map((name) => readFileSync(path.join(projectDir, `docs/${name}.md`), 'utf8'))
+    .join('\n');
   const blocks = [...guide.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) =>
     block!.replaceAll('\\\n', ' '),
   );
   const commands = blocks.flatMap((block) =>
-    block.split('\n').flatMap((line) => /gcloud (?:'[^']*'|[^|)'])*/.exec(line)?.[0] ?? []),
+    block
+      .split('\n')
+      .flatMap((line) => /gcloud (?:'[^']*'|[^|)'])*/.exec(line.replace(/ +#.*/, ''))?.[0] ?? []),
   );
-  assert.ok(commands.length >= 25, `${commands.length} commands`);
-  return commands.map((command) =>
+  assert.ok(commands.length >= 45, `${commands.length} commands`);
+  // Help is printed instead of parsed.
+  const parsed = commands.filter((command) => !command.includes('--help'));
+  return parsed.map((command) =>
     [...command.replace(/\$\w+/g, 'my-project').matchAll(/(?:'[^']*'|[^\s'])+/g)]
       .map(([word]) => word.replaceAll("'", ''))
       .map(withoutFlagsFile),

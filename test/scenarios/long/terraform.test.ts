@@ -111,6 +111,7 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
     ['with an existing network and database', { NETWORK: 'corp', SUBNET: 'run', DATABASE_HOST: '10.50.0.3' }],
     ['with Private Service Connect', { DATABASE_CONNECTION: 'psc' }],
     ['over a public address', { DATABASE_CONNECTION: 'public', WORKER_SECRETS: 'TOKEN=my-token' }],
+    ['with an authority of the database', { DATABASE_SSL_CA_SECRET: 'ca', API_KEYS_SECRET: 'keys' }],
   ];
   for (const [name, settings, receiver = false] of deployments) {
     test(`makes what the scripts make ${name}`, async (t) => {

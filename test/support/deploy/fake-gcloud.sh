@@ -53,6 +53,8 @@ store() {
 
 case $line in
   'projects describe '*) echo 123456789012 ;;
+  # Asked for its help: whether the commands exist.
+  'run worker-pools' | 'beta run worker-pools') [[ ${FAKE_WORKER_POOLS:-run} == "${line% worker-pools}" ]] ;;
   *' add-iam-policy-binding '*) changes; echo "$(group)|$last|$role|$member" >>"$policy" ;;
   *' remove-iam-policy-binding '*) changes; { grep -vxF "$(group)|$last|$role|$member" "$policy" || true; } >"$policy.new"; mv "$policy.new" "$policy" ;;
   *' get-iam-policy '*)
@@ -97,6 +99,8 @@ case $line in
     case $format in
       *longhaul-manifest*) cat "$(file "${line/ describe/}")" ;;
       *ipAddress*) echo 10.21.0.2 ;;
+      *'value(address)'*) echo 10.20.0.7 ;;
+      *serviceAttachmentLink*) echo projects/p/regions/r/serviceAttachments/alloydb ;;
       *pushEndpoint* | *maxConcurrentDispatches* | *destinationRanges*) cat "$(file "${line/ describe/}")" ;;
     esac
     ;;

@@ -32,7 +32,16 @@ def attempt(what, action):
     rejected.append([what, f"{error} {output.getvalue()}".strip()])
 
 
-for words in request["commands"]:
+def known(words):
+  """Worker pools are beta in older versions of gcloud; the Agent Registry is missing there, and is not checked."""
+  if words[1:3] == ["run", "worker-pools"] and not os.path.exists(os.path.join(lib, "surface/agent_registry")):
+    return words[:1] + ["beta"] + words[1:]
+  return words
+
+
+for words in map(known, request["commands"]):
+  if words[1:2] == ["agent-registry"] and not os.path.exists(os.path.join(lib, "surface/agent_registry")):
+    continue
   attempt(" ".join(words), lambda words=words: parser.parse_args(words[1:]))
 
 

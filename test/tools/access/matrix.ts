@@ -24,7 +24,10 @@ export const projectWide: Record<string, string> = {
 export async function readGrants(): Promise<Grant[]> {
   // Covers the bindings that only one of the modes creates.
   const runs = [{}, { WORKER_MODE: 'push', GRPC_MAX: '1' }];
-  const commands = await Promise.all(runs.map((env) => dryRun('deploy.sh', env)));
+  const commands = await Promise.all([
+    ...runs.map((env) => dryRun('deploy.sh', env)),
+    dryRun('deploy.sh', {}, ['receiver']),
+  ]);
   const once = new Map(commands.flat().map((command) => [command.line, command]));
   const grants = [...once.values()].flatMap(({ words }): Grant[] => {
     const verb = words.indexOf('add-iam-policy-binding');

@@ -1,0 +1,59 @@
+/** The builds of a release, each with an account and rights of its own. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { projectDir } from '../../support/deploy/project.ts';
+import { runScript } from '../../support/deploy/scripts.ts';
+import { readGrants } from '../../tools/access/matrix.ts';
+
+describe('accounts of builds', () => {
+  test('test, build and deploy a release in this order, each with its own', async () => {
+    for (const [env, check, images] of [
+      [{}, 'check.yaml', 'images.yaml'],
+      [{ AGENT_DIR: '/agent' }, 'check-agent.yaml', 'agent-image.yaml'],
+    ] as [Record<string, string>, string, string][]) {
+      const { output } = await runScript('release.sh', ['--dry-run', '1.2.3'], env);
+      const builds = [...output.matchAll(/--config=\S*?([\w-]+\.yaml) .*?serviceAccounts\/longhaul-(\w+)@/g)];
+      assert.deepEqual(
+        builds.map(([, config, account]) => [config, account]),
+        [
+          [check, 'check'],
+          [images, 'build'],
+          ['cloudbuild.yaml', 'deploy'],
+        ],
+      );
+    }
+  });
+
+  test('refuse a release without a valid tag', async () => {
+    for (const args of [[], ['a b'], ['1.0', '2.0'], ['--tag']]) {
+      const { code, errors } = await runScript('release.sh', ['--dry-run', ...args], {});
+      assert.equal(code, 64);
+      assert.match(errors, /see --help/);
+    }
+  });
+
+  test('separate the rights to test, to push and to deploy', async () => {
+    const grants = await readGrants();
+    const getRoles = (name: string) =>
+      new Set(grants.filter(({ account }) => account === `longhaul-${name}`).map(({ role }) => role));
+    assert.deepEqual([...getRoles('check')], ['roles/logging.logWriter', 'roles/storage.objectViewer']);
+    const deployRoles = ['roles/run.developer', 'roles/iam.serviceAccountUser', 'roles/run.invoker'];
+    for (const role of deployRoles) {
+      assert.ok(getRoles('deploy').has(role) && !getRoles('build').has(role), role);
+    }
+    for (const role of ['roles/artifactregistry.writer', 'roles/storage.objectCreator']) {
+      assert.ok(getRoles('build').has(role) && !getRoles('deploy').has(role), role);
+    }
+  });
+
+  test('run no package of the commit in the deployment', () => {
+    const { steps } = parse(readFileSync(path.join(projectDir, 'cloudbuild.yaml'), 'utf8')) as {
+      steps: { args: string[] }[];
+    };
+    const scripts = steps.map(({ args }) => args.join('\n'));
+    for (const script of scripts) assert.doesNotMatch(script, /\bnpm\b|\bnode\b/);
+  });
+});
