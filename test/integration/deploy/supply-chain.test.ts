@@ -8,7 +8,7 @@ import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
 import { projectDir } from '../../support/deploy/project.ts';
-import { dryRun, run } from '../../support/deploy/scripts.ts';
+import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
 import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
 import { findSecrets, type SecretsOptions } from '../../tools/audit/secrets.ts';
 
