@@ -32,6 +32,7 @@ import { registerOpsRoutes, type OpsRoutesParts } from './extensions/ops/routes.
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
 import { registerTasksRoutes, type TasksRoutesParts } from './extensions/tasks/routes.ts';
 import { registerFileRoutes } from './files/routes.ts';
+import { registerMcp, type McpRoutesParts } from './mcp/routes.ts';
 import { HttpRequestError, InternalError, RetryLaterError } from './handler/errors.ts';
 import { maxSmallBodyBytes } from './http/body.ts';
 import type { ConditionalParts } from './http/conditional.ts';
@@ -72,6 +73,8 @@ export interface ApiServerParts {
   ops: OpsRoutesParts;
   callbacks: CallbackRoutesParts;
   geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
+  /** Undefined: MCP is not served. */
+  mcp?: Omit<McpRoutesParts, 'bodyLimitBytes' | 'corsOrigins' | 'publicUrl' | 'log'> | undefined;
   /** Undefined: the console is not served. */
   readConsole?: ReadConsole | undefined;
   /** For the console: the address of a task's traces. */
@@ -145,7 +148,8 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     publicUrl: parts.publicUrl,
   });
 
-  const { readConsole, publicUrl, traceUrl } = parts;
+  const { readConsole, publicUrl, traceUrl, mcp } = parts;
+  if (mcp !== undefined) registerMcp(app, { ...parts, ...mcp });
   if (readConsole !== undefined) registerConsole(app, { readFiles: readConsole, publicUrl, traceUrl, log });
 
   app.setErrorHandler(async (error, request, reply) => {

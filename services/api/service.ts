@@ -1,12 +1,11 @@
 /** Builds the api service from its configuration, starts it, and drains it. */
-import { definitionHash, type AgentDefinition } from '#shared/agent/definition.ts';
 import { loadDefinition } from '#shared/agent/load-definition.ts';
 import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { requireGeminiSecrets } from '#shared/crypto/gemini-secrets.ts';
 import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
-import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
 import { openContents } from '#shared/db/contents/open.ts';
 import { createFeed } from '#shared/db/events/feed.ts';
 import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
@@ -17,10 +16,8 @@ import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { bringPollsForward } from '#shared/db/models/polls.ts';
 import { createUsageReader } from '#shared/db/owners/usage.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
 import { createStatsReader } from '#shared/db/tasks/stats.ts';
-import type { JsonObject } from '#shared/domain/message.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import type { SecretVariables } from '#shared/gcp/secrets.ts';
@@ -38,10 +35,12 @@ import { createAuthenticate, logAuthWarnings } from './auth/authenticate.ts';
 import { createCards } from './card/cards.ts';
 import { startCardRefresh } from './card/refresh.ts';
 import { createConsoleReader } from './console/files.ts';
+import { createDefinitionStore } from './definition-store.ts';
 import { restrictToCapabilities } from './handler/capabilities.ts';
 import { auditSends } from './handler/audit.ts';
 import { guardOperations } from './handler/scopes.ts';
 import { createRequestHandler } from './handler/handler.ts';
+import { createOperations } from './handler/operations.ts';
 import { PageTokens } from './handler/page-token.ts';
 import { createPushConfigs } from './handler/push-configs.ts';
 import { createReceiverCheck } from './extensions/webhooks/receiver-check.ts';
@@ -172,6 +171,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     log,
   });
   const handler = guardOperations(restrictToCapabilities(operations, card.capabilities), audit);
+  const readVersion = createVersionReader(db);
   const checkKeys = createEncryptionCheck(db, encryptor, config.encryptionKeys[0].id);
   const ready = shareReadyCheck(async () => {
     await storeDefinition();
@@ -200,7 +200,19 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
         cardSigner,
         getCard: () => cards.card,
         largeWork,
-        conditional: { readVersion: createVersionReader(db), follower, streams },
+        conditional: { readVersion, follower, streams },
+        mcp: config.mcp
+          ? {
+              operations: createOperations(handler),
+              getFullCard: () => cards.extendedCard ?? cards.card,
+              auth,
+              readVersion,
+              follower,
+              streams,
+              sendWaitMs: config.sendWaitMs,
+              retentionSeconds: config.retentionSeconds,
+            }
+          : undefined,
         corsOrigins: config.corsOrigins,
         localHosts: config.localHosts,
         publicUrl: config.publicUrl,
@@ -276,21 +288,4 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
       await Promise.all([pool.end(), secrets.close()]);
     },
   };
-}
-
-/**
- * Returns a function that stores the definition for new tasks under its hash and resolves to the hash. A
- * failure is not cached: if the database is unavailable at the start, the next call tries again.
- */
-function createDefinitionStore(db: Db, definition: AgentDefinition): () => Promise<string> {
-  const hash = definitionHash(definition);
-  let stored: Promise<string> | undefined;
-  return () =>
-    (stored ??= storeAgent(db, hash, definition as JsonObject).then(
-      () => hash,
-      (error: unknown) => {
-        stored = undefined;
-        throw error;
-      },
-    ));
 }

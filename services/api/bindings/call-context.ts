@@ -83,7 +83,7 @@ export function createHttpCallContext(
  * Returns a getter for the controller that aborts if the client disconnects before it has the whole response. The
  * controller is created on first use: it is costly and rarely needed.
  */
-function createDisconnectController({ raw }: FastifyReply): () => AbortController {
+export function createDisconnectController({ raw }: FastifyReply): () => AbortController {
   let controller: AbortController | undefined;
   return () => {
     if (controller !== undefined) return controller;

@@ -64,7 +64,7 @@ function isAnsweredElsewhere({ payload }: TaskEvent): boolean {
 }
 
 /** Returns the state that an event moves the task to; undefined if the event keeps the state. */
-function getNewState(event: TaskEvent): TaskState | undefined {
+export function getNewState(event: TaskEvent): TaskState | undefined {
   return event.kind === 'state' && 'statusUpdate' in event.payload
     ? event.payload.statusUpdate.status.state
     : undefined;

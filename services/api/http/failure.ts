@@ -11,6 +11,8 @@ export interface FailureFormat {
   toBody(error: Error, status: number): unknown;
   /** Overrides the HTTP status that belongs to the error. */
   toStatus?(error: Error): number;
+  /** Overrides the values of `WWW-Authenticate` of the error. */
+  toChallenges?(error: UnauthenticatedError): readonly string[];
 }
 
 declare module 'fastify' {
@@ -38,7 +40,9 @@ export function sendFailure(
   if (failure instanceof RetryLaterError && failure.retryAfterSeconds !== undefined) {
     void reply.header('retry-after', String(failure.retryAfterSeconds));
   }
-  if (failure instanceof UnauthenticatedError) void reply.header('www-authenticate', failure.challenges);
+  if (failure instanceof UnauthenticatedError) {
+    void reply.header('www-authenticate', format.toChallenges?.(failure) ?? failure.challenges);
+  }
   return reply
     .code(status)
     .header('content-type', format.contentType)

@@ -59,7 +59,7 @@ function findProblem(
   return `The origin "${origin}" is not in CORS_ORIGINS`;
 }
 
-function isOwn(origin: string, host: string): boolean {
+export function isOwn(origin: string, host: string): boolean {
   return URL.canParse(origin) && new URL(origin).host === new URL(`http://${host}`).host;
 }
 

@@ -60,6 +60,8 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   /** The first key signs the agent card. Empty: it is not signed. */
   cardKeys: readonly CardKey[];
   geminiWebhooks: GeminiWebhookConfig;
+  /** Serves MCP at `/mcp`. */
+  mcp: boolean;
   /** Serves the console at `/console/`. */
   console: boolean;
   /** For the console: where the traces of a task are found, with `{taskId}` in place of its id. */
@@ -163,6 +165,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
       audience: reader.optional('GEMINI_WEBHOOK_AUDIENCE'),
       secrets: readGeminiSecrets(reader),
     },
+    mcp: reader.flag('MCP', true),
     console: reader.flag('CONSOLE', false),
     traceUrl: readTraceUrl(reader),
   };

@@ -1,0 +1,101 @@
+/** Reads the message of a request. The SDK checks the rest of the protocol. */
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { FastifyRequest } from 'fastify';
+import { errorMessage } from '#shared/runtime/log.ts';
+import { HttpRequestError } from '../handler/errors.ts';
+import { checkJsonText } from '../handler/validate/json.ts';
+import { maxSmallBodyBytes, readText } from '../http/body.ts';
+import { errorCode, McpError } from './errors.ts';
+import type { ListenRequest } from './tasks/listen.ts';
+import { clientCapabilitiesKey } from './protocol.ts';
+
+export interface McpMessage {
+  body: object;
+  id: unknown;
+  /** W3C Trace Context, as hosts send it in `_meta`. */
+  traceparent: string | undefined;
+  /** Set if the message subscribes to tasks. */
+  listen: ListenRequest | undefined;
+}
+
+const modernRevision = '2026-07-28';
+/** The methods whose messages may be large. */
+const largeMethods = new Set(['tools/call', 'tasks/update']);
+
+/**
+ * @throws {HttpRequestError} 415 if the body is not JSON in UTF-8
+ * @throws {McpError} if it is not one message of JSON-RPC
+ */
+export function readMessage(request: FastifyRequest): McpMessage {
+  if (request.mediaType !== 'application/json') {
+    const sent = request.mediaType ?? 'a body without Content-Type';
+    throw new HttpRequestError(415, `The body must be application/json, not ${sent}`);
+  }
+  let text: string;
+  let body: unknown;
+  try {
+    text = readText(request);
+    body = JSON.parse(text);
+  } catch (error) {
+    if (error instanceof HttpRequestError) throw error;
+    throw new McpError(errorCode.parse, `The body is not valid JSON: ${errorMessage(error)}`);
+  }
+  try {
+    checkJsonText('The body', text);
+  } catch (error) {
+    if (!(error instanceof RequestMalformedError)) throw error;
+    throw new McpError(errorCode.invalidRequest, error.message);
+  }
+  if (Array.isArray(body)) {
+    throw new McpError(errorCode.invalidRequest, 'Batches are not supported: send one message');
+  }
+  if (!isObject(body))
+    throw new McpError(errorCode.invalidRequest, 'The body must be a message of JSON-RPC 2.0');
+  const { id, method } = body;
+  if (text.length > maxSmallBodyBytes && !(typeof method === 'string' && largeMethods.has(method))) {
+    const allowed = [...largeMethods].join(' and ');
+    throw new McpError(
+      errorCode.invalidRequest,
+      `The body is larger than ${maxSmallBodyBytes} bytes, which only ${allowed} may be`,
+    );
+  }
+  const params = isObject(body['params']) ? body['params'] : {};
+  const meta = isObject(params['_meta']) ? params['_meta'] : {};
+  const { traceparent } = meta;
+  return {
+    body,
+    id,
+    traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+    listen: readListen(request, body, params, meta),
+  };
+}
+
+/** Every other request for a subscription, valid or not, is answered by the SDK. */
+function readListen(
+  { headers }: FastifyRequest,
+  { jsonrpc, id, method }: Record<string, unknown>,
+  { notifications }: Record<string, unknown>,
+  meta: Record<string, unknown>,
+): ListenRequest | undefined {
+  if (method !== 'subscriptions/listen' || jsonrpc !== '2.0' || !isObject(notifications)) return undefined;
+  if (typeof id !== 'string' && typeof id !== 'number') return undefined;
+  const { taskIds } = notifications;
+  const isModern =
+    meta['io.modelcontextprotocol/protocolVersion'] === modernRevision &&
+    headers['mcp-protocol-version'] === modernRevision &&
+    headers['mcp-method'] === method;
+  if (!isModern || taskIds === undefined) return undefined;
+  if (!Array.isArray(taskIds) || !taskIds.every((taskId) => typeof taskId === 'string')) {
+    throw new McpError(errorCode.invalidParams, 'notifications.taskIds must be a list of the ids of tasks');
+  }
+  const capabilities = meta[clientCapabilitiesKey];
+  return {
+    id,
+    taskIds,
+    capabilities: isObject(capabilities) ? capabilities : undefined,
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,152 @@
+/**
+ * MCP by its SDK: negotiation, the envelope and the headers of revision 2026-07-28, the handshake of earlier ones, and the
+ * streams of answers. It is loaded with the first request. Each request has a server of its own; the tasks outlive it.
+ *
+ * The SDK (2.4) has the methods of the Tasks extension, but no runtime, and refuses a task as the result of a tool. Once it
+ * serves the extension (typescript-sdk, pull request 2782), `AgentServer` and the three methods can go into its hooks.
+ */
+import type { AgentCard } from '@a2a-js/sdk';
+import type { ServerCallContext } from '@a2a-js/sdk/server';
+import {
+  createMcpHandler,
+  Server,
+  type ServerContext,
+  type StandardSchemaV1,
+} from '@modelcontextprotocol/server';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import { toClientError } from '../handler/errors.ts';
+import { errorCode, hasStatus, McpError, toMcpError } from './errors.ts';
+import { clientCapabilitiesKey, tasksExtension, type ClientCapabilities } from './protocol.ts';
+import type { TaskCalls } from './tasks/calls.ts';
+import type { McpCall, ToolCalls } from './tools/calls.ts';
+
+export interface McpServingParts {
+  getFullCard: () => AgentCard;
+  toolCalls: ToolCalls;
+  taskCalls: TaskCalls;
+  log: Logger;
+}
+
+export interface McpExchange {
+  context: ServerCallContext;
+  /** Set to an error that HTTP has a status for. */
+  failure?: Error;
+}
+
+export type ServeMcp = (request: Request, body: unknown, exchange: McpExchange) => Promise<Response>;
+
+type Params = Readonly<Record<string, unknown>>;
+type Era = McpCall['era'];
+type Method = (params: Params, call: McpCall) => Promise<object> | object;
+
+const keepAliveMs = 15_000;
+/** Hosts may keep the list of tools for so long. */
+const cacheHints = { 'tools/list': { ttlMs: 60_000 }, 'server/discover': { ttlMs: 60_000 } } as const;
+
+/** Fields are checked when they are read, so that all revisions get the same messages. */
+const anyParams: StandardSchemaV1<Params> = {
+  '~standard': { version: 1, vendor: 'longhaul', validate: (value) => ({ value: value as Params }) },
+};
+
+class AgentServer extends Server {
+  /** Its result may be a task. */
+  protected override _wrapHandler(
+    method: string,
+    handler: Parameters<Server['_wrapHandler']>[1],
+  ): ReturnType<Server['_wrapHandler']> {
+    return method === 'tools/call' ? handler : super._wrapHandler(method, handler);
+  }
+}
+
+export function createMcpServing(parts: McpServingParts): ServeMcp {
+  const { getFullCard, toolCalls, taskCalls, log } = parts;
+  const methods: Record<Era, [string, Method][]> = {
+    modern: [
+      ['tasks/get', (params, call) => taskCalls.get(params, call)],
+      ['tasks/update', (params, call) => taskCalls.update(params, call)],
+      ['tasks/cancel', (params, call) => taskCalls.cancel(params, call)],
+    ],
+    legacy: [
+      ['tasks/get', (params, call) => taskCalls.get(params, call)],
+      ['tasks/result', (params, call) => taskCalls.result(params, call)],
+      ['tasks/list', (params, call) => taskCalls.list(params, call)],
+      ['tasks/cancel', (params, call) => taskCalls.cancel(params, call)],
+    ],
+  };
+  const common: [string, Method][] = [
+    ['tools/list', (_params, { era }) => ({ tools: toolCalls.list(era) })],
+    [
+      'tools/call',
+      (params, call) => {
+        const { name: tool } = params;
+        if (typeof tool !== 'string')
+          throw new McpError(errorCode.invalidParams, 'name must be the name of a tool');
+        return toolCalls.call({ ...params, name: tool }, call);
+      },
+    ],
+  ];
+
+  function createServer(era: Era, exchange: McpExchange): Server {
+    const capabilities =
+      era === 'modern'
+        ? { tools: {}, extensions: { [tasksExtension]: {} } }
+        : { tools: {}, tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } };
+    const server = new AgentServer(toInfo(getFullCard()), { capabilities, instructions, cacheHints });
+    for (const [method, run] of [...common, ...methods[era]]) {
+      server.setRequestHandler(method, { params: anyParams }, async (params, context) => {
+        try {
+          return { ...(await run(params, toCall(era, exchange.context, context))) };
+        } catch (error) {
+          const failure = toClientError(log, error);
+          if (hasStatus(failure)) exchange.failure = failure;
+          throw toMcpError(failure);
+        }
+      });
+    }
+    return server;
+  }
+
+  const handler = createMcpHandler(
+    ({ era, authInfo }) => createServer(era, authInfo?.extra?.['exchange'] as McpExchange),
+    { keepAliveMs, onerror: (error) => log.debug({ error: errorMessage(error) }, 'MCP request refused') },
+  );
+  return (request, body, exchange) =>
+    handler.fetch(request, {
+      ...(body !== undefined && { parsedBody: body }),
+      authInfo: { token: '', clientId: '', scopes: [], extra: { exchange } },
+    });
+}
+
+function toInfo({ name, version, description, documentationUrl, iconUrl }: AgentCard) {
+  return {
+    name,
+    version,
+    description,
+    ...(documentationUrl && { websiteUrl: documentationUrl }),
+    ...(iconUrl && { icons: [{ src: iconUrl }] }),
+  };
+}
+
+const instructions =
+  'Each skill of this agent is a tool whose call starts a durable task. A task that takes long or asks something is named in the answer: follow it up with get_task, answer_task and cancel_task. It continues if you disconnect.';
+
+function toCall(era: Era, context: ServerCallContext, { mcpReq }: ServerContext): McpCall {
+  const { _meta: meta = {}, envelope, inputResponses, requestState } = mcpReq;
+  const { progressToken } = meta;
+  return {
+    era,
+    context,
+    capabilities: (envelope as Params | undefined)?.[clientCapabilitiesKey] as ClientCapabilities | undefined,
+    meta,
+    inputResponses,
+    requestState: requestState(),
+    report:
+      progressToken === undefined
+        ? undefined
+        : (progress, message) => {
+            const params = { progressToken, progress, message };
+            // The client may have gone.
+            mcpReq.notify({ method: 'notifications/progress', params }).catch(() => undefined);
+          },
+  };
+}

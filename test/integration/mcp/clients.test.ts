@@ -1,0 +1,109 @@
+/** Clients of the SDK and of its package for tasks, in both revisions, over HTTP on a real database. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { resultFromTaskOutcome } from '@modelcontextprotocol/ext-tasks/client';
+import { aliceKey, apiKeysEnv } from '../../support/api-keys.ts';
+import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { connectClient, openTaskSession, type Revision } from '../../support/mcp-clients.ts';
+import type { Json } from '../../support/mcp.ts';
+import { playTurn } from '../../support/tasks.ts';
+import { waitFor } from '../../support/wait-for.ts';
+
+const revisions: Revision[] = ['2026-07-28', '2025-11-25'];
+
+describe('clients of MCP', () => {
+  const cleanup = createSuiteCleanup();
+  let api: TestApiService;
+  before(async () => {
+    api = await startApiService(cleanup, { ...apiKeysEnv(), SEND_WAIT_SECONDS: '0' });
+  });
+
+  for (const revision of revisions) {
+    test(`call, poll and read the result of a tool in ${revision}`, async () => {
+      const client = await connectClient(api.url, aliceKey, revision);
+      const { tools } = await client.listTools();
+      const started = await client.callTool({ name: tools[0]!.name, arguments: { text: 'work' } });
+      const { taskId } = started.structuredContent as Json;
+      const waiting = client.callTool({ name: 'get_task', arguments: { taskId, waitSeconds: 60 } });
+      const turn = await playTurn(api.db, taskId);
+      await turn.artifact([{ text: 'done' }]);
+      await turn.end({ state: 'TASK_STATE_COMPLETED' });
+      const { content } = await waiting;
+      assert.deepEqual(content, [{ type: 'text', text: 'done' }]);
+      await client.close();
+    });
+
+    test(`submit, poll and read a task in ${revision}`, async () => {
+      const client = await connectClient(api.url, aliceKey, revision);
+      const { tools } = await client.listTools();
+      const session = openTaskSession(client, api.url, aliceKey);
+      const execution = await session.callTool(
+        tools[0]!.name,
+        { text: 'work' },
+        { task: { preference: 'prefer' } },
+      );
+      assert.equal(execution.kind, 'task');
+      const turn = await playTurn(api.db, execution.handle.taskId);
+      await turn.artifact([{ text: 'done' }]);
+      await turn.end({ state: 'TASK_STATE_COMPLETED' });
+      const { outcome } = await execution.settle();
+      const result = resultFromTaskOutcome(outcome) as Json;
+      assert.equal(result.content[0].text, 'done');
+      await session.close();
+      await client.close();
+    });
+
+    test(`cancel a task in ${revision}`, async () => {
+      const client = await connectClient(api.url, aliceKey, revision);
+      const { tools } = await client.listTools();
+      const session = openTaskSession(client, api.url, aliceKey);
+      const execution = await session.callTool(
+        tools[0]!.name,
+        { text: 'work' },
+        { task: { preference: 'prefer' } },
+      );
+      await execution.cancel();
+      const { state } = await api.db
+        .selectFrom('tasks')
+        .select('state')
+        .where('id', '=', execution.handle!.taskId)
+        .executeTakeFirstOrThrow();
+      assert.equal(state, 'TASK_STATE_CANCELED');
+      await session.close();
+      await client.close();
+    });
+  }
+
+  test('answer a question of a task in 2026-07-28', async () => {
+    const client = await connectClient(api.url, aliceKey, '2026-07-28');
+    const { tools } = await client.listTools();
+    const asked: string[] = [];
+    const session = openTaskSession(client, api.url, aliceKey, {
+      onInputRequest: (async ({ params }: Json) => {
+        asked.push(params.message);
+        return { action: 'accept', content: { answer: 'The red one' } };
+      }) as never,
+    });
+    const execution = await session.callTool(tools[0]!.name, { text: 'work' });
+    const { taskId } = execution.handle!;
+    const settled = execution.settle();
+    await (await playTurn(api.db, taskId)).end({ state: 'TASK_STATE_INPUT_REQUIRED', message: 'Which one?' });
+    const turn = await untilAnswered(taskId);
+    await turn.artifact([{ text: 'red it is' }]);
+    await turn.end({ state: 'TASK_STATE_COMPLETED' });
+    const result = resultFromTaskOutcome((await settled).outcome) as Json;
+    assert.deepEqual([asked, result.content[0].text], [['Which one?'], 'red it is']);
+    await session.close();
+    await client.close();
+  });
+
+  /** Claims the turn of the answer once it is there. */
+  async function untilAnswered(taskId: string): ReturnType<typeof playTurn> {
+    await waitFor('the answer', async () => {
+      const gate = api.db.selectFrom('gates').select('last_turn').where('task_id', '=', taskId);
+      return (await gate.executeTakeFirstOrThrow()).last_turn === 2;
+    });
+    return playTurn(api.db, taskId);
+  }
+});
