@@ -111,7 +111,7 @@ owns_cluster() { [[ -z $DATABASE_HOST && ($ALLOYDB_CLUSTER == "$PREFIX" || $ALLO
 
 account() { printf '%s-%s@%s.iam.gserviceaccount.com' "$PREFIX" "$1" "$PROJECT_ID"; }
 
-# Each API instance needs one more connection to LISTEN, and a migration needs two.
+# Each instance of the API and the dispatcher needs one more connection to LISTEN, and a migration needs two.
 planned_connections() {
-  printf '%s' $(((API_MAX + GRPC_MAX) * (API_POOL + 1) + DISPATCHER_MAX * DISPATCHER_POOL + WORKER_MAX * WORKER_POOL + 2))
+  printf '%s' $(((API_MAX + GRPC_MAX) * (API_POOL + 1) + DISPATCHER_MAX * (DISPATCHER_POOL + 1) + WORKER_MAX * WORKER_POOL + 2))
 }

@@ -82,9 +82,10 @@ export function estimateCapacity(load: CapacityLoad): CapacityEstimate {
     turnsPerSecond / rates.turnsPerSecond,
   );
   const dispatcher = countInstances(
-    (webhooksPerSecond * load.receiverSeconds) / (limits.dispatcherRequests * targetUtilization),
+    (webhooksPerSecond * load.receiverSeconds) / (limits.dispatcherAttempts * targetUtilization),
+    webhooksPerSecond / rates.webhooksPerSecond,
   );
-  const connections = api * (load.poolSize + 1) + (worker + dispatcher) * load.poolSize + 2;
+  const connections = (api + dispatcher) * (load.poolSize + 1) + worker * load.poolSize + 2;
   const cpus = (turnsPerSecond * rowsPerTurn(load)) / rates.databaseRowsPerSecond;
   const databaseCpus = limits.databaseCpus.find((size) => size >= cpus) ?? Math.ceil(cpus);
   const storedGibibytes = (load.tasksPerDay * load.retentionDays * load.kilobytesPerTask) / 1024 / 1024;
@@ -153,7 +154,7 @@ function findProblems(load: CapacityLoad, sizes: Sizes): string[] {
   }
   addIf(
     sizes.webhooksPerSecond > limits.dispatchesPerSecond,
-    `${Math.ceil(sizes.webhooksPerSecond)} webhooks per second exceed the ${limits.dispatchesPerSecond} calls per second of one queue: webhooks of one config share a call, but others are late.`,
+    `${Math.ceil(sizes.webhooksPerSecond)} webhooks per second exceed the ${limits.dispatchesPerSecond} calls per second of one queue: if many of them must be retried, the retries are late. Name more queues in CLOUD_TASKS_QUEUE.`,
   );
   return problems;
 }

@@ -4,7 +4,7 @@ export const limits = {
   instances: 100,
   /** Concurrent requests of one instance, as in the manifests. */
   apiRequests: 500,
-  dispatcherRequests: 200,
+  dispatcherAttempts: 1_000,
   /** Rate of one Cloud Tasks queue. */
   dispatchesPerSecond: 500,
   /** vCPUs that AlloyDB offers. */
@@ -18,6 +18,7 @@ export const limits = {
 export const rates = {
   apiRequestsPerSecond: 300,
   turnsPerSecond: 50,
+  webhooksPerSecond: 500,
   databaseRowsPerSecond: 1_000,
 } as const;
 

@@ -10,6 +10,7 @@ import { openContents } from '#shared/db/contents/open.ts';
 import { createFeed } from '#shared/db/events/feed.ts';
 import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
+import { eventsChannel } from '#shared/db/events/fan-out.ts';
 import { createEventHints } from '#shared/db/events/hints.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
@@ -77,10 +78,10 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const outbox = createOutboxPublisher({
     db,
     publishTurns: publisher.publishTurns,
-    scheduleDelivery: scheduler.scheduleDelivery,
+    scheduleDeliveries: scheduler.scheduleDeliveries,
     log,
   });
-  const hints = createEventHints(config.database, log);
+  const hints = createEventHints(config.database, eventsChannel, log);
   const follower = createFollower({ db, hints, log });
   const feed = createFeed({ db, hints, log });
   const timelines = createTimelineFollower(db);

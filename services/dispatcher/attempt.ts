@@ -10,10 +10,10 @@
  */
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import { bringForward, type DeliveryKey } from '#shared/db/webhooks/forward.ts';
-import type { Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
-import type { Attempt, DeferralReason } from '#shared/db/webhooks/settle.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
+import { bringForward, type DeliveryKey } from '#shared/db/webhooks/attempts/forward.ts';
+import type { Recorded, RecordAttempt } from '#shared/db/webhooks/attempts/record.ts';
+import type { Attempt, DeferralReason } from '#shared/db/webhooks/attempts/settle.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { DeliveryWakeup } from '#shared/domain/wakeup.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/webhook-guard.ts';
@@ -21,9 +21,9 @@ import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
+import { activeTraceparent } from '#shared/runtime/spans.ts';
 import { checkReceiver } from '#shared/webhooks/destinations.ts';
-import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
+import { createBodyReader, isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import type { HourlyBytes } from './bytes/hourly-bytes.ts';
 import { UnacceptedBytes } from './bytes/unaccepted-bytes.ts';
@@ -31,7 +31,7 @@ import { buildHeaders } from './headers.ts';
 import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
 import { createPost, type PostAgents, type PostResult } from './post.ts';
 import { ReceiverReturns } from './schedule/returns.ts';
-import { AttemptScheduler, getReceiver } from './schedule/scheduler.ts';
+import { getReceiver, type AttemptScheduler } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
@@ -39,6 +39,7 @@ import { databaseNow } from '#shared/runtime/clock.ts';
 export interface AttemptParts {
   db: Db;
   record: RecordAttempt;
+  scheduler: AttemptScheduler;
   encryptor: Encryptor;
   agents: PostAgents;
   hourlyBytes: HourlyBytes;
@@ -69,6 +70,9 @@ type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'> & Pick<PostResult
 
 /** The size of bodies for receivers that refuse larger ones, or that have accepted none. */
 const thinBytes = 4 * 1024;
+/** Larger bodies are limited in number, because they are in memory until their receivers have answered. */
+const largeBytes = 64 * 1024;
+const maxLargeBodies = 100;
 /** Delay of an attempt that waits for bodies in flight. */
 const inFlightSeconds = 1;
 /** Multiples of the largest body that hosts get in an hour before they accept one, and get thin ones. */
@@ -76,9 +80,10 @@ const unacceptedBodies = { perHost: 4, perOwner: 16 };
 
 /** @throws if the database cannot be reached */
 export function createAttempt(parts: AttemptParts): MakeAttempt {
-  const { db, record, hourlyBytes, webhook, log } = parts;
+  const { db, record, scheduler, hourlyBytes, webhook, log } = parts;
+  const readWebhookBody = createBodyReader(db);
   const post = createPost(parts.agents, webhook.timeoutMs);
-  const scheduler = new AttemptScheduler(webhook);
+  const largeBodies = { inFlight: 0 };
   const returns = new ReceiverReturns();
   const unacceptedBytes = new UnacceptedBytes({
     hostBytesPerHour: unacceptedBodies.perHost * webhook.maxBodyBytes,
@@ -97,6 +102,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     if (slot.kind === 'deferred') return toDeferred(slot);
     const startedAt = new Date(databaseNow());
     let up: boolean | undefined;
+    let isLarge = false;
     try {
       const decide = () => (delivery.thin ? 'thin' : unacceptedBytes.getSize(owner, url));
       let body = await readBody(delivery, decide() === 'thin');
@@ -108,7 +114,12 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
         if (size === 'later') return toDeferred({ delaySeconds: inFlightSeconds, reason: 'host_busy' });
         if (size === 'thin') body = await readBody(delivery, true);
       }
-      linkActive(body?.event.traceparent ?? null);
+      if (body !== undefined && getSize(body) > largeBytes) {
+        if (largeBodies.inFlight >= maxLargeBodies)
+          return toDeferred({ delaySeconds: inFlightSeconds, reason: 'owner_busy' });
+        isLarge = true;
+        largeBodies.inFlight += 1;
+      }
       const start = performance.now();
       slot.sent();
       const posted =
@@ -120,13 +131,14 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       const durationMs = Math.round(performance.now() - start);
       const result = toResult(delivery, startedAt, durationMs, posted);
       if (body !== undefined && result.outcome.kind === 'delivered') {
-        instruments.webhookAge.record(body.event.age + durationMs / 1000);
+        instruments.webhookAge.record((databaseNow() - body.event.createdAt.getTime()) / 1000);
       }
       return result;
     } catch (error) {
       if (!(error instanceof UnmadeWebhookError)) throw error;
       return toResult(delivery, startedAt, 0, noAnswer(error.message));
     } finally {
+      if (isLarge) largeBodies.inFlight -= 1;
       slot.release(up);
     }
   }
@@ -136,7 +148,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const maxBytes = thin ? Math.min(thinBytes, webhook.maxBodyBytes) : webhook.maxBodyBytes;
     try {
       const { url: audience, protocolVersion: version } = delivery.config;
-      return await readWebhookBody(db, delivery, { maxBytes, version, audience });
+      return await readWebhookBody(delivery, { maxBytes, version, audience, event: delivery.event });
     } catch (error) {
       if (isPassing(error)) throw error;
       throw toUnmade(delivery, error);
@@ -185,7 +197,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { signing } = parts;
     try {
       const secrets = decryptSecrets(parts.encryptor, taskId, config);
-      const headers = await buildHeaders({ delivery, url, secrets, body, signing, now: databaseNow() });
+      const headers = buildHeaders({ delivery, url, secrets, body, signing, now: databaseNow() });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
       return await post({ url, headers, body: body.json, onRepeat });

@@ -1,5 +1,6 @@
 /**
- * Handles a call of Cloud Tasks: processes the delivery queue of one config (invariant 6).
+ * Processes delivery queues of configs (invariant 6): those that a call of Cloud Tasks names, and those that this process
+ * takes from the outbox (take.ts).
  *
  *   claim ──▶ attempt ──recorded──▶ attempt the next, which was claimed with the record ──▶ …
  *     │          └ nothing more is due, or the call has run long enough: wake-ups cover the rest
@@ -7,15 +8,19 @@
  *     └ nothing to do: return
  *
  * An ordered config has one attempt at a time, an unordered one up to 16 in each call. Continuing saves a
- * wake-up, a call and a claim for each further event: Cloud Tasks makes at most 500 calls a second.
+ * wake-up, a call and a claim for each further event.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isPassing } from '#shared/db/client/errors.ts';
-import { createDeliveryClaim, toConfigText, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import { createAttemptRecorder, type RecordAttempt } from '#shared/db/webhooks/record.ts';
+import { createDeliveryClaim, toConfigText } from '#shared/db/webhooks/attempts/claim.ts';
+import type { ClaimedDelivery, ConfigKey } from '#shared/db/webhooks/attempts/claim-rows.ts';
+import { createAttemptRecorder, type RecordAttempt } from '#shared/db/webhooks/attempts/record.ts';
 import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 import { createAttempt, type AttemptParts } from './attempt.ts';
+import { AttemptScheduler } from './schedule/scheduler.ts';
+import { createTakes } from './take.ts';
 
 /** Tolerates clock differences. A wake-up that arrives earlier than this was for another delivery. */
 const maxWaitMs = 2_000;
@@ -24,17 +29,26 @@ const briefWaitMs = 100;
 const maxRunMs = 60_000;
 const maxConcurrency = 16;
 
-export interface DeliverParts extends Omit<AttemptParts, 'record'> {
+export interface DeliverParts extends Omit<AttemptParts, 'record' | 'scheduler'> {
   outbox: OutboxPublisher;
   /** Aborted when the process shuts down: no further delivery is claimed. */
   stopping: AbortSignal;
 }
 
-/** Resolves when every attempt of the call is recorded, or if there is nothing to do. */
-export type Deliver = (request: DeliverRequest) => Promise<void>;
+export interface Deliveries {
+  /**
+   * Resolves when every attempt of the call is recorded, or if there is nothing to do.
+   *
+   * @throws if the database cannot be reached; the caller may try again
+   */
+  deliver(request: DeliverRequest): Promise<void>;
+  /** Takes what is due from the outbox, if there is room. Called after a hint. */
+  take(): void;
+  /** Takes nothing more, and resolves when the attempts at what was taken have ended. */
+  close(): Promise<void>;
+}
 
-/** @throws if the database cannot be reached; the caller may try again */
-export function createDeliver(parts: DeliverParts): Deliver {
+export function createDeliveries(parts: DeliverParts): Deliveries {
   const { db, outbox, encryptor, agents, hourlyBytes, webhookGuard, webhook, signing, log } = parts;
   const { wakeupGraceSeconds, stopping } = parts;
   const leaseSeconds = webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds;
@@ -43,9 +57,11 @@ export function createDeliver(parts: DeliverParts): Deliver {
     createAttemptRecorder(db, { leaseSeconds, wakeupGraceSeconds }),
     webhook.leaseMarginSeconds * 1000,
   );
+  const scheduler = new AttemptScheduler(webhook);
   const attempt = createAttempt({
     db,
     record,
+    scheduler,
     encryptor,
     agents,
     hourlyBytes,
@@ -71,28 +87,50 @@ export function createDeliver(parts: DeliverParts): Deliver {
     return true;
   }
 
-  return async ({ taskId, configId, traceparent }) => {
+  function createRun(traceparent?: string) {
     const startedAt = performance.now();
     const mayContinue = (): boolean => !stopping.aborted && performance.now() < startedAt + maxRunMs;
-
-    async function attemptAll(first: ClaimedDelivery): Promise<void> {
+    const attemptAll = async (first: ClaimedDelivery): Promise<void> => {
       let next: ClaimedDelivery | undefined = first;
       while (next !== undefined) {
         const recorded = await attempt(next, mayContinue, traceparent);
-        outbox.publish(recorded?.wakeups ?? []);
+        const wakeups = recorded?.wakeups ?? [];
+        outbox.publish(wakeups);
+        if (wakeups.some(({ dueAt }) => dueAt.getTime() <= databaseNow())) takes.wake();
         next = recorded?.next;
       }
-    }
+    };
+    return { startedAt, attemptAll };
+  }
 
+  async function deliverConfig(key: ConfigKey, traceparent: string | undefined): Promise<void> {
+    const { startedAt, attemptAll } = createRun(traceparent);
     for (;;) {
-      const { deliveries, waitMs } = await claim({ taskId, configId, limit: maxConcurrency });
+      const { deliveries, waitMs } = await claim({ ...key, limit: maxConcurrency });
       if (deliveries.length > 0) {
         await Promise.all(deliveries.map(attemptAll));
         return;
       }
       if (waitMs === undefined || performance.now() + waitMs > startedAt + maxWaitMs) return;
-      if (!(await waitUntilDue(toConfigText({ taskId, configId }), waitMs))) return;
+      if (!(await waitUntilDue(toConfigText(key), waitMs))) return;
     }
+  }
+
+  const takes = createTakes({
+    db,
+    leaseSeconds,
+    maxConcurrency,
+    scheduler,
+    attemptAll: (first) => createRun().attemptAll(first),
+    log,
+  });
+
+  return {
+    deliver: async ({ configs, traceparent }) => {
+      await Promise.all(configs.map((key) => deliverConfig(key, traceparent)));
+    },
+    take: () => takes.wake(),
+    close: () => takes.close(),
   };
 }
 

@@ -3,7 +3,7 @@
  * of the Standard Webhooks specification, and `longhaul-*` headers, which identify the event so that receivers
  * need not read the body.
  */
-import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import { taskIdHeader } from '#shared/webhooks/headers.ts';
 import { getMessageId } from '#shared/webhooks/message-id.ts';
@@ -20,7 +20,7 @@ export interface HeaderParts {
   now: number;
 }
 
-export async function buildHeaders(parts: HeaderParts): Promise<Record<string, string>> {
+export function buildHeaders(parts: HeaderParts): Record<string, string> {
   const { delivery, secrets, body, signing } = parts;
   const { taskId, seq, attempt, mergedFrom } = delivery;
   const timestamp = Math.floor(parts.now / 1000);
@@ -34,7 +34,7 @@ export async function buildHeaders(parts: HeaderParts): Promise<Record<string, s
   const configured = getAuthorization(secrets);
   const token =
     configured === undefined && acceptsToken(secrets)
-      ? await createWebhookToken(signable, { url: parts.url, taskId, attempt }, signing)
+      ? createWebhookToken(signable, { url: parts.url, taskId, attempt }, signing)
       : undefined;
   const authorization = configured ?? (token && `Bearer ${token}`);
   return {

@@ -1,5 +1,5 @@
 /** Classifies the response to a webhook, or its absence, as an outcome of the delivery. Pure. */
-import type { AttemptOutcome } from '#shared/db/webhooks/settle.ts';
+import type { AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
 import type { PostResult } from './post.ts';
 

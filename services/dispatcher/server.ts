@@ -8,8 +8,9 @@ import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
+import { maxWoken } from '#shared/gcp/cloud-tasks.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import { reconcile } from '#shared/outbox/reconciler.ts';
+import { createReconciler } from '#shared/outbox/reconciler.ts';
 import { relayOutbox } from '#shared/outbox/relay.ts';
 import { runSchedules } from '#shared/outbox/schedules.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
@@ -17,13 +18,13 @@ import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import { registerHealth, shareReadyCheck, type ReadyCheck } from '#shared/runtime/health.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
-import type { Deliver } from './deliver.ts';
+import type { Deliveries } from './deliver.ts';
 
 export interface DispatcherServerParts {
   db: Db;
   ready: ReadyCheck;
   outbox: OutboxPublisher;
-  deliver: Deliver;
+  deliver: Deliveries['deliver'];
   config: OutboxConfig;
   getLimits: GetOwnerLimits;
   encryptor: Encryptor;
@@ -31,17 +32,21 @@ export interface DispatcherServerParts {
   log: Logger;
 }
 
-const DeliverBody = v.object({
+const ConfigBody = v.object({
   taskId: v.pipe(v.string(), v.uuid()),
   configId: v.pipe(v.string(), v.minLength(1)),
+});
+const DeliverBody = v.object({
+  configs: v.pipe(v.array(ConfigBody), v.minLength(1), v.maxLength(maxWoken)),
   traceparent: v.exactOptional(v.string()),
 });
 
 export function createDispatcherServer(parts: DispatcherServerParts): FastifyInstance {
   const { db, ready, outbox, deliver, config, getLimits, encryptor, callers, log } = parts;
-  const app = createServer({ bodyLimit: 16 * 1024 });
+  const app = createServer({ bodyLimit: 128 * 1024 });
   closeAfterRequests(app);
 
+  const reconcile = createReconciler({ db, outbox, config, log });
   const check = createCheckCaller(callers.auth);
   const only = (email: string) => (request: FastifyRequest) => check(request.headers, email);
   const fromTasks = only(callers.tasksAccount);
@@ -61,9 +66,9 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
 
   app.post('/deliver', { onRequest: fromTasks }, async ({ body }, reply) => {
     if (!v.is(DeliverBody, body)) {
-      return reply
-        .code(400)
-        .send({ error: 'the body is not valid: taskId must be a UUID, and configId a string' });
+      return reply.code(400).send({
+        error: `the body is not valid: configs must have 1 to ${maxWoken} entries, each with a UUID as taskId and a string as configId`,
+      });
     }
     await deliver(body);
     return reply.code(204).send();
@@ -73,7 +78,7 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   app.post('/reconcile', { onRequest: fromScheduler }, async (_request, reply) => {
     while (await relayOutbox({ db, outbox }));
-    while (await reconcile({ db, outbox, config, log }));
+    while (await reconcile());
     const { wakeupGraceSeconds } = config;
     const schedules = { db, outbox, getLimits, encryptor, wakeupGraceSeconds, log };
     while ((await runSchedules(schedules)) === 0);

@@ -4,6 +4,8 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { openContents } from '#shared/db/contents/open.ts';
+import { deliveriesChannel } from '#shared/db/events/fan-out.ts';
+import { createEventHints } from '#shared/db/events/hints.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
@@ -20,7 +22,7 @@ import { listen } from '#shared/runtime/listen.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { createHourlyBytes } from './bytes/hourly-bytes.ts';
-import { createDeliver } from './deliver.ts';
+import { createDeliveries } from './deliver.ts';
 import { createDispatcherServer } from './server.ts';
 
 export async function startDispatcher(
@@ -41,13 +43,13 @@ export async function startDispatcher(
   const publisher = createTurnPublisher(config.pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const { publishTurns } = publisher;
-  const { scheduleDelivery } = scheduler;
-  const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
+  const { scheduleDeliveries } = scheduler;
+  const outbox = createOutboxPublisher({ db, publishTurns, scheduleDeliveries, log });
 
   const { allowHosts } = webhookGuard;
   const { timeoutMs } = webhook;
   const agents = {
-    pooled: createGuardedAgent({ allowHosts, timeoutMs }),
+    pooled: createGuardedAgent({ allowHosts, timeoutMs, connections: webhook.concurrency }),
     fresh: createGuardedAgent({ allowHosts, timeoutMs, keepAlive: false }),
   };
   const encryptor = createEncryptor(config.encryptionKeys);
@@ -60,7 +62,7 @@ export async function startDispatcher(
   const hourlyBytes = createHourlyBytes({ db, getLimits, log });
   const stop = new AbortController();
   const stopping = stop.signal;
-  const deliver = createDeliver({
+  const deliveries = createDeliveries({
     db,
     outbox,
     encryptor,
@@ -73,6 +75,8 @@ export async function startDispatcher(
     stopping,
     log,
   });
+  const hints = createEventHints(config.database, deliveriesChannel, log);
+  hints.listen(() => deliveries.take());
   const checkKeys = createEncryptionCheck(db, encryptor, config.encryptionKeys[0].id);
   const ready = async (): Promise<void> => {
     await checkReady();
@@ -83,7 +87,7 @@ export async function startDispatcher(
     db,
     ready,
     outbox,
-    deliver,
+    deliver: (request) => deliveries.deliver(request),
     config,
     getLimits,
     encryptor,
@@ -98,7 +102,7 @@ export async function startDispatcher(
       stop.abort();
       // Attempts in flight end by themselves. An attempt that takes longer than the drain is repeated when
       // its lease expires.
-      await Promise.all([server.close(), loops.close()]);
+      await Promise.all([server.close(), loops.close(), hints.close(), deliveries.close()]);
       await Promise.all([outbox.idle(), hourlyBytes.close()]);
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([agents.pooled.close(), agents.fresh.close()]);

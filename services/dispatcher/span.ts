@@ -1,17 +1,18 @@
 /**
- * Records the span and the duration of one webhook attempt. The span starts a new trace and links to the span
- * that caused the call and, once the event is read, to the span that wrote the event.
+ * Records the span and the duration of one webhook attempt. The span starts a new trace and links to the span that caused
+ * the call, if there was a call, and to the span that wrote the event.
  */
-import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import type { Attempt } from '#shared/db/webhooks/settle.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
+import type { Attempt } from '#shared/db/webhooks/attempts/settle.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { inSpan, createLinks, SpanKind } from '#shared/runtime/spans.ts';
 
 export async function inWebhookSpan<Result extends Pick<Attempt, 'outcome' | 'status' | 'durationMs'>>(
-  { taskId, configId, seq, attempt, config }: ClaimedDelivery,
+  delivery: ClaimedDelivery,
   traceparent: string | undefined,
   make: () => Promise<Result>,
 ): Promise<Result> {
+  const { taskId, configId, seq, attempt, config } = delivery;
   const attributes = {
     'http.request.method': 'POST',
     // Without path and query, which may contain secrets.
@@ -21,7 +22,12 @@ export async function inWebhookSpan<Result extends Pick<Attempt, 'outcome' | 'st
     'longhaul.event': seq,
     'longhaul.attempt': attempt,
   };
-  const options = { kind: SpanKind.CLIENT, root: true, attributes, links: createLinks(traceparent) };
+  const options = {
+    kind: SpanKind.CLIENT,
+    root: true,
+    attributes,
+    links: createLinks(traceparent, delivery.traceparent),
+  };
   return inSpan('POST webhook', options, async (span) => {
     const result = await make();
     const outcome = { 'longhaul.webhook.outcome': result.outcome.kind };

@@ -58,6 +58,7 @@ import { createTurnChildren } from './turn/children/open.ts';
 import { createTurnFiles } from './turn/output/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 import { createHistoryCache } from './turn/history.ts';
+import { startProcessHeartbeat } from './turn/process-heartbeat.ts';
 import { MemoryBudget } from './turn/memory-budget.ts';
 import { createMemoryWatch, type MemoryWatch } from './turn/memory-watch.ts';
 import { Suspects } from './turn/suspects.ts';
@@ -98,8 +99,8 @@ export async function startWorker(
   const turnPublisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const { publishTurns } = turnPublisher;
-  const { scheduleDelivery } = scheduler;
-  const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
+  const { scheduleDeliveries } = scheduler;
+  const outbox = createOutboxPublisher({ db, publishTurns, scheduleDeliveries, log });
   const getSecret = (name: string): string | undefined => secrets.env[name];
   const powers = await loadPowers(config.agentFile, config.earlierAgentFiles);
   const remote = createRemoteAgents(getSecret, powers);
@@ -127,7 +128,8 @@ export async function startWorker(
   const abandonedCalls = startAbandonedCalls({ db, remote, log });
   const cardReader = startCardReader({ db, definition: await findDefinition(config), remote, log });
   const memoryWatch = createMemoryWatch();
-  const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
+  const processHeartbeat = startProcessHeartbeat({ db, worker: config.workerName, log });
+  const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, processHeartbeat, log });
   const memory = new MemoryBudget();
   const intake = createIntake({
     db,
@@ -221,6 +223,7 @@ export async function startWorker(
       await agent.close?.();
       await Promise.all([
         heartbeat.close(),
+        processHeartbeat.close(),
         loops.close(),
         abandonedCalls.close(),
         cardReader.close(),

@@ -1,9 +1,9 @@
 /**
- * Wakes the dispatcher through Cloud Tasks. Each task is due at a given time and makes the dispatcher process
- * one webhook config's delivery queue.
+ * Wakes the dispatcher through Cloud Tasks. Each task is due at a given time and makes the dispatcher process the
+ * delivery queues of some webhook configs: wake-ups that are due now share a task, and each later time has its own.
  *
- * Cloud Tasks rejects a task name for about an hour after its use. The name is derived from the wake-up, so
- * publishing one wake-up twice is harmless. Each scheduled time has its own wake-up.
+ * Cloud Tasks rejects a task name for about an hour after its use. The name is derived from the wake-ups, so publishing the
+ * same ones twice is harmless. It also selects one of several queues, so that the rate of one queue is not the limit.
  */
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
@@ -17,17 +17,22 @@ import { databaseNow } from '../runtime/clock.ts';
 
 /** The body that Cloud Tasks posts to the dispatcher. */
 export interface DeliverRequest {
-  taskId: string;
-  configId: string;
+  configs: { taskId: string; configId: string }[];
   /** Context of the publishing span. It is part of the body, because platforms overwrite the header. */
   traceparent?: string;
 }
 
-/** Creates a Cloud Task that wakes the dispatcher at `dueAt`. Resolves when Cloud Tasks has accepted it. */
-export type ScheduleDelivery = (wakeup: Omit<DeliveryWakeup, 'kind'>) => Promise<void>;
+/** Configs that one Cloud Task wakes. */
+export const maxWoken = 100;
+
+/**
+ * Creates a Cloud Task that wakes the dispatcher at the `dueAt` of the first wake-up, for at most `maxWoken` of them. Resolves
+ * when Cloud Tasks has accepted it.
+ */
+export type ScheduleDeliveries = (wakeups: readonly Omit<DeliveryWakeup, 'kind'>[]) => Promise<void>;
 
 export interface DeliveryScheduler {
-  scheduleDelivery: ScheduleDelivery;
+  scheduleDeliveries: ScheduleDeliveries;
   close(): Promise<void>;
 }
 
@@ -46,27 +51,42 @@ export function createDeliveryScheduler(
     getStub: (client) => client.cloudTasksStub,
     handshakeMs: getHandshakeMs(keepalive),
   });
-  const { project, location, queue, dispatcherUrl, serviceAccount } = config;
+  const { project, location, queues, dispatcherUrl, serviceAccount } = config;
 
   return {
-    scheduleDelivery: async (wakeup) => {
-      const attributes = { 'messaging.system': 'gcp_cloud_tasks', 'longhaul.task.id': wakeup.taskId };
+    scheduleDeliveries: async (wakeups) => {
+      const [first] = wakeups;
+      if (first === undefined) return;
+      const hash = hashWakeups(wakeups);
+      const queue = queues[hash.readUInt32BE() % queues.length] ?? '';
+      const attributes = {
+        'messaging.system': 'gcp_cloud_tasks',
+        'messaging.batch.message_count': wakeups.length,
+        ...(wakeups.length === 1 && { 'longhaul.task.id': first.taskId }),
+      };
       const message = { attributes, parent: context.active(), storedTraceparent: null };
-      await inProducerSpans(queue, [message], ([traceparent = null]) => createTask(wakeup, traceparent));
+      await inProducerSpans(queue, [message], ([traceparent = null]) =>
+        createTask({ queue, name: hash.toString('hex'), wakeups, dueAt: first.dueAt, traceparent }),
+      );
     },
     close: () => clients.close(),
   };
 
-  async function createTask(
-    { id, taskId, configId, dueAt }: Parameters<ScheduleDelivery>[0],
-    traceparent: string | null,
-  ): Promise<void> {
-    const parent = `projects/${project}/locations/${location}/queues/${queue}`;
+  async function createTask(parts: {
+    queue: string;
+    name: string;
+    wakeups: Parameters<ScheduleDeliveries>[0];
+    dueAt: Date;
+    traceparent: string | null;
+  }): Promise<void> {
+    const { traceparent } = parts;
+    const parent = `projects/${project}/locations/${location}/queues/${parts.queue}`;
     const now = databaseNow();
-    const dueMs = Math.min(dueAt.getTime(), now + maxDelayMs);
-    const request: DeliverRequest = { taskId, configId, ...(traceparent !== null && { traceparent }) };
+    const dueMs = Math.min(parts.dueAt.getTime(), now + maxDelayMs);
+    const configs = parts.wakeups.map(({ taskId, configId }) => ({ taskId, configId }));
+    const request: DeliverRequest = { configs, ...(traceparent !== null && { traceparent }) };
     const task = {
-      name: `${parent}/tasks/${createTaskName(taskId, configId, id)}`,
+      name: `${parent}/tasks/${parts.name}`,
       ...(dueMs > now && { scheduleTime: toTimestamp(dueMs) }),
       httpRequest: {
         httpMethod: 'POST' as const,
@@ -86,11 +106,10 @@ export function createDeliveryScheduler(
   }
 }
 
-/** A hash spreads the names: Cloud Tasks is slower with sequential names. */
-function createTaskName(taskId: string, configId: string, wakeupId: string): string {
-  return createHash('sha256')
-    .update(JSON.stringify([taskId, configId, wakeupId]))
-    .digest('hex');
+/** The name of a task. A hash spreads the names: Cloud Tasks is slower with sequential names. */
+function hashWakeups(wakeups: Parameters<ScheduleDeliveries>[0]): Buffer {
+  const keys = wakeups.map(({ taskId, configId, id }) => JSON.stringify([taskId, configId, id]));
+  return createHash('sha256').update(keys.toSorted().join()).digest();
 }
 
 function toTimestamp(ms: number): { seconds: number; nanos: number } {

@@ -12,6 +12,8 @@ import { createResolve, type Resolve } from './resolve.ts';
 export interface GuardedAgentOptions {
   allowHosts: readonly string[];
   timeoutMs: number;
+  /** Maximum number of connections to one origin. Default: 100. */
+  connections?: number;
   /** False: each request has a connection of its own. Default: true. */
   keepAlive?: boolean;
   /** Default: queries the name servers of the machine. */
@@ -24,13 +26,13 @@ export class ForbiddenAddressError extends Error {
 
 /** Time after which an idle connection is closed. */
 export const keepAliveMs = 10_000;
-const connectionsPerOrigin = 100;
+const defaultConnections = 100;
 
 export function createGuardedAgent(options: GuardedAgentOptions): Agent {
   const { timeoutMs } = options;
   return new Agent({
     connect: createConnector({ resolve: createGuardedResolve(options), timeoutMs }),
-    connections: connectionsPerOrigin,
+    connections: options.connections ?? defaultConnections,
     pipelining: options.keepAlive === false ? 0 : 1,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMs,

@@ -10,12 +10,13 @@ import { setImmediate } from 'node:timers/promises';
 import { context } from '@opentelemetry/api';
 import { deleteWakeups } from '../db/outbox/outbox.ts';
 import type { DeliveryWakeup, Wakeup } from '../domain/wakeup.ts';
-import type { ScheduleDelivery } from '../gcp/cloud-tasks.ts';
+import type { ScheduleDeliveries } from '../gcp/cloud-tasks.ts';
 import type { PublishTurns, TracedWakeup } from '../gcp/pubsub.ts';
 import { createBatcher } from '../db/client/batcher.ts';
 import type { Db } from '../db/client/pool.ts';
 import { databaseNow } from '../runtime/clock.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
+import { createDeliveryWakeups } from './delivery-wakeups.ts';
 
 /** Largest batch of one publish call; Pub/Sub accepts up to 1,000 messages. */
 const maxPublished = 500;
@@ -35,10 +36,10 @@ export interface OutboxPublisher {
 export function createOutboxPublisher(parts: {
   db: Db;
   publishTurns: PublishTurns;
-  scheduleDelivery: ScheduleDelivery;
+  scheduleDeliveries: ScheduleDeliveries;
   log: Logger;
 }): OutboxPublisher {
-  const { db, publishTurns, scheduleDelivery, log } = parts;
+  const { db, publishTurns, scheduleDeliveries, log } = parts;
   const deletePublished = createBatcher(
     async (sets: readonly (readonly string[])[]) => {
       await deleteWakeups(db, sets.flat());
@@ -61,22 +62,26 @@ export function createOutboxPublisher(parts: {
     const batches = Array.from({ length: Math.ceil(turns.length / maxPublished) }, (_, index) =>
       turns.slice(index * maxPublished, (index + 1) * maxPublished),
     );
-    await Promise.all(batches.map((batch) => attempt(batch, () => publishTurns(batch))));
+    await Promise.all(batches.map(attempt));
   }
 
-  const publishDeliveryWakeup = (wakeup: DeliveryWakeup) => attempt([wakeup], () => scheduleDelivery(wakeup));
-
-  async function attempt(wakeups: readonly Wakeup[], publish: () => Promise<void>): Promise<void> {
+  async function attempt(turns: readonly TracedWakeup[]): Promise<void> {
     try {
-      await publish();
-      await deletePublished(wakeups.map(({ id }) => id));
+      await publishTurns(turns);
+      await deletePublished(turns.map(({ id }) => id));
     } catch (error) {
-      log.warn(
-        { kind: wakeups[0]?.kind, tasks: wakeups.map(({ taskId }) => taskId), error: errorMessage(error) },
-        'wake-ups were not published; the relay will retry',
-      );
+      logFailure(turns, error);
     }
   }
+
+  function logFailure(wakeups: readonly Wakeup[], error: unknown): void {
+    log.warn(
+      { kind: wakeups[0]?.kind, tasks: wakeups.map(({ taskId }) => taskId), error: errorMessage(error) },
+      'wake-ups were not published; the relay will retry',
+    );
+  }
+
+  const deliveryWakeups = createDeliveryWakeups({ db, scheduleDeliveries, onFailure: logFailure });
 
   function runInBackground(publishing: Promise<void>): void {
     const ended = publishing.finally(() => inFlight.delete(ended));
@@ -112,16 +117,20 @@ export function createOutboxPublisher(parts: {
     publish: (wakeups) => {
       if (wakeups.length === 0) return;
       const { turns, deliveries } = splitByKind(wakeups);
-      for (const wakeup of deliveries) runInBackground(publishDeliveryWakeup(wakeup));
+      if (deliveries.length > 0) runInBackground(deliveryWakeups.publish(deliveries, { headStart: true }));
       queueTurns(splitLater(turns));
     },
     publishAll: async (wakeups) => {
       const { turns, deliveries } = splitByKind(wakeups);
-      await Promise.all([publishTurnWakeups(splitLater(turns)), ...deliveries.map(publishDeliveryWakeup)]);
+      await Promise.all([
+        publishTurnWakeups(splitLater(turns)),
+        deliveryWakeups.publish(deliveries, { headStart: false }),
+      ]);
     },
     idle: async () => {
       // The relay publishes those that this process will not.
       for (const timer of timers) clearTimeout(timer);
+      deliveryWakeups.hurry();
       await Promise.all(inFlight);
     },
   };

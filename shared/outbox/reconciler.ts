@@ -20,14 +20,42 @@ const batch = 500;
 /** Smaller, because deleting a task removes rows from many tables. */
 const deletionBatch = 100;
 
-/** Runs one pass. Returns whether there may be more to do. */
-export async function reconcile(parts: {
+/** Retention removes tasks all the time. It is logged once in this time. */
+const retentionLogMs = 60_000;
+
+interface ReconcilerParts {
   db: Db;
   outbox: OutboxPublisher;
   config: OutboxConfig;
   log: Logger;
-}): Promise<boolean> {
-  const { db, outbox, config, log } = parts;
+}
+
+/** Returns a function that does one step of a pass, and returns whether there may be more to do. */
+export function createReconciler(parts: ReconcilerParts): () => Promise<boolean> {
+  const { log } = parts;
+  let removed = 0;
+  let removedSince = 0;
+  let loggedAt = -Infinity;
+  return async () => {
+    const { found, deleted, mayHaveMore } = await reconcile(parts);
+    const now = performance.now();
+    if (removed === 0) removedSince = now;
+    removed += deleted;
+    const isEnd = !mayHaveMore || now - removedSince >= retentionLogMs;
+    if (removed > 0 && isEnd && now - loggedAt >= retentionLogMs) {
+      found['deleted_tasks'] = removed;
+      removed = 0;
+      loggedAt = now;
+    }
+    if (Object.keys(found).length > 0) log.info({ found }, 'reconciler found work');
+    return mayHaveMore;
+  };
+}
+
+async function reconcile(
+  parts: ReconcilerParts,
+): Promise<{ found: Record<string, number>; deleted: number; mayHaveMore: boolean }> {
+  const { db, outbox, config } = parts;
   const { wakeupGraceSeconds, interruptedExpirySeconds, retentionSeconds } = config;
   const found: Record<string, number> = {};
   let mayHaveMore = false;
@@ -58,13 +86,10 @@ export async function reconcile(parts: {
   const queues = await wakeStalledQueues(db, { limit: batch, graceSeconds: wakeupGraceSeconds });
   await outbox.publishAll(queues.wakeups);
   mayHaveMore ||= queues.examined >= batch;
-  if (retentionSeconds > 0) {
-    const deleted = await deleteEndedTasks(db, { limit: deletionBatch, retentionSeconds });
-    if (deleted > 0) found['deleted_tasks'] = deleted;
-    mayHaveMore ||= deleted === deletionBatch;
-  }
+  const deleted =
+    retentionSeconds > 0 ? await deleteEndedTasks(db, { limit: deletionBatch, retentionSeconds }) : 0;
+  mayHaveMore ||= deleted === deletionBatch;
   await deleteExpiredLeases(db);
   mayHaveMore = (await deleteExpiredSends(db, batch)) === batch || mayHaveMore;
-  if (Object.keys(found).length > 0) log.info({ found }, 'reconciler found work');
-  return mayHaveMore;
+  return { found, deleted, mayHaveMore };
 }

@@ -6,18 +6,23 @@
  */
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
 import { eventToWire } from '../a2a/translate.ts';
+import { createBatcher } from '../db/client/batcher.ts';
 import type { Db } from '../db/client/pool.ts';
+import { openJson } from '../db/contents/codec.ts';
 import {
   readChunks,
   readEvent,
   readStatusAsOf,
   readTaskAsOf,
+  readTasksAsOf,
   readTaskStatus,
   type StoredEvent,
+  type TaskAsOf,
 } from '../db/tasks/as-of.ts';
 import type { JsonObject } from '../domain/message.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import { getStateClass, stateClass } from '../domain/task.ts';
+import { databaseNow } from '../runtime/clock.ts';
 import { webhooksExtensionUri } from './extension.ts';
 
 export interface WebhookBody {
@@ -27,7 +32,7 @@ export interface WebhookBody {
    * True if the full body was too large, so that this one lacks artifacts. The receiver may fetch the task.
    */
   truncated: boolean;
-  event: Pick<StoredEvent, 'traceparent' | 'age'>;
+  event: Pick<StoredEvent, 'createdAt'>;
 }
 
 const v03 = new V03PushNotificationSerializer();
@@ -43,39 +48,83 @@ interface EventKey {
   taskId: string;
   /** The number of the event; negative for a test. */
   seq: number;
-  /** The first of the events that were merged into this one, or null (see shared/db/webhooks/coalesce.ts). */
+  /** The first of the events that were merged into this one, or null (see shared/db/webhooks/attempts/coalesce.ts). */
   mergedFrom: number | null;
 }
 
+export interface BodyOptions {
+  /** A body above this is replaced by a smaller form. */
+  maxBytes: number;
+  /** The protocol version with which the config was created. */
+  version: string;
+  /** The URL of the config, which the body names: the signature covers it. */
+  audience: string;
+  /** The event as stored, if it has been read already. */
+  event?: StoredEvent | undefined;
+}
+
 /**
- * Reads an event and builds its body.
+ * Reads what a body contains, and builds it.
  *
- * @param options `version` is the protocol version with which the config was created. A body above `maxBytes`
- * is replaced by a smaller form. `audience` is the URL of the config, which the body names: the signature covers it
  * @returns undefined if the event is no longer stored
  */
-export async function readWebhookBody(
-  db: Db,
-  { taskId, seq, mergedFrom }: EventKey,
-  { maxBytes, version, audience }: { maxBytes: number; version: string; audience: string },
-): Promise<WebhookBody | undefined> {
-  const event = isTest(seq) ? await readTestEvent(db, taskId) : await readEvent(db, taskId, seq);
-  const facts: WebhookFacts = { ...(isTest(seq) ? { test: true } : { event: seq }), audience };
-  if (event === undefined) return undefined;
-  const payload =
-    mergedFrom === null ? event.payload : await readMergedChunks(db, taskId, mergedFrom, seq, event.payload);
-  const legacy = version === '0.3';
-  const sendsTask =
-    'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
-  const forms = sendsTask
-    ? await readTaskForms(db, { taskId, seq }, facts, maxBytes)
-    : await readEventForms(db, { taskId, seq }, facts, payload, maxBytes);
-  const bodies = legacy ? forms.map((form) => form && toV03(form)) : forms;
-  const fits = (body: string | undefined) => body !== undefined && Buffer.byteLength(body) <= maxBytes;
-  const json = bodies.find(fits) ?? bodies.at(-1);
-  if (json === undefined) return undefined;
-  const contentType = legacy ? 'application/json' : 'application/a2a+json';
-  return { json, contentType, truncated: json !== bodies[0], event };
+export type ReadWebhookBody = (event: EventKey, options: BodyOptions) => Promise<WebhookBody | undefined>;
+
+/** Artifacts of a task that is read in a set. Those of larger tasks are read alone, so that a set remains small. */
+const smallTaskBytes = 64 * 1024;
+
+/** Reads small tasks in sets. */
+export function createBodyReader(db: Db): ReadWebhookBody {
+  const readSmallTask = createBatcher(
+    (keys: readonly Pick<EventKey, 'taskId' | 'seq'>[]) =>
+      readTasksAsOf(
+        db,
+        keys.map((key) => ({ ...key, maxArtifactBytes: smallTaskBytes })),
+      ),
+    { max: 64, lanes: 2 },
+  );
+
+  async function readTask(
+    { taskId, seq }: EventKey,
+    maxArtifactBytes: number,
+  ): Promise<TaskAsOf | undefined> {
+    const small = await readSmallTask({ taskId, seq });
+    if (small === undefined || small.artifacts !== undefined || maxArtifactBytes <= smallTaskBytes)
+      return small;
+    return readTaskAsOf(db, { taskId, seq, maxArtifactBytes });
+  }
+
+  async function openEvent(
+    { taskId, seq }: EventKey,
+    known: StoredEvent | undefined,
+  ): Promise<StoredEvent | undefined> {
+    if (known === undefined) return readEvent(db, taskId, seq);
+    return { ...known, payload: await openJson('event', taskId, known.payload) };
+  }
+
+  return async (key, { maxBytes, version, audience, event: known }) => {
+    const { taskId, seq, mergedFrom } = key;
+    const event = await (isTest(seq) ? readTestEvent(db, taskId) : openEvent(key, known));
+    const facts: WebhookFacts = { ...(isTest(seq) ? { test: true } : { event: seq }), audience };
+    if (event === undefined) return undefined;
+    const payload =
+      mergedFrom === null
+        ? event.payload
+        : await readMergedChunks(db, taskId, mergedFrom, seq, event.payload);
+    const legacy = version === '0.3';
+    const sendsTask =
+      'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
+    // Artifacts take several times as much space in events as in a task.
+    const forms = sendsTask
+      ? toTaskForms(await readTask(key, 4 * maxBytes), facts, legacy ? 0 : maxBytes)
+      : await readEventForms(db, { taskId, seq }, facts, payload, maxBytes);
+    const bodies = legacy ? forms.map((form) => form && toV03(form)) : forms;
+    const fits = (body: string | undefined) => body !== undefined && Buffer.byteLength(body) <= maxBytes;
+    const json = bodies.find(fits) ?? bodies.at(-1);
+    if (json === undefined) return undefined;
+    const contentType = legacy ? 'application/json' : 'application/a2a+json';
+    return { json, contentType, truncated: json !== bodies[0], event };
+  };
 }
 
 /** Returns one chunk in place of several chunks of an artifact. Other events are returned as they are. */
@@ -98,7 +147,8 @@ async function readMergedChunks(
 async function readTestEvent(db: Db, taskId: string): ReturnType<typeof readEvent> {
   const task = await readTaskStatus(db, taskId);
   if (task === undefined) return undefined;
-  return { kind: 'progress', payload: { statusUpdate: task }, traceparent: null, age: 0 };
+  const createdAt = new Date(databaseNow());
+  return { kind: 'progress', payload: { statusUpdate: task }, traceparent: null, createdAt };
 }
 
 function toV03(form: string): string {
@@ -112,19 +162,14 @@ function settles(status: TaskStatus): boolean {
 /** The forms of a body, from the full one to the bare status; undefined if one is too large to be built. */
 type Forms = (string | undefined)[];
 
-async function readTaskForms(
-  db: Db,
-  { taskId, seq }: Pick<EventKey, 'taskId' | 'seq'>,
-  facts: WebhookFacts,
-  maxBytes: number,
-): Promise<Forms> {
-  // Artifacts take several times as much space in events as in a task.
-  const read = await readTaskAsOf(db, taskId, seq, 4 * maxBytes);
+/** @param enoughBytes smaller forms than one of this size are not needed */
+function toTaskForms(read: TaskAsOf | undefined, facts: WebhookFacts, enoughBytes: number): Forms {
   if (read === undefined) return [];
   const task = withFacts(read, facts);
   const { artifacts, ...rest } = task;
   const { id, contextId, status } = rest;
   const whole = artifacts === undefined ? undefined : JSON.stringify({ task });
+  if (whole !== undefined && Buffer.byteLength(whole) <= enoughBytes) return [whole];
   return [
     whole,
     JSON.stringify({ task: rest }),

@@ -47,9 +47,7 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
       () =>
         Object.entries(counts).every(([name, count]) => getSpans(name).length >= count) &&
         getSpans('POST webhook').some(({ attributes }) => attributes['longhaul.event'] === 1) &&
-        getSpans('send longhaul-webhooks').some(
-          ({ spanId }) => spanId === getLastWebhook()?.links[0]?.spanId,
-        ),
+        getLastWebhook() !== undefined,
     );
   });
 
@@ -122,17 +120,15 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
     assert.equal(call.attributes['gen_ai.tool.name'], 'get-sum');
   });
 
-  test('has a trace for each webhook, linked to its wake-up and to its event', () => {
+  test('has a trace for each webhook, linked to its event', () => {
     const last = getLastWebhook();
     assert.ok(last !== undefined);
     assert.deepEqual([last.service, last.kind, last.parentSpanId], ['longhaul-dispatcher', 'CLIENT', '']);
     assert.equal(last.attributes['longhaul.webhook.outcome'], 'delivered');
-    // The wake-up of an earlier event may be the one that processed the queue.
-    const [wakeupLink, eventLink] = last.links;
-    assert.ok(getSpans('send longhaul-webhooks').some(({ spanId }) => spanId === wakeupLink?.spanId));
-    assert.deepEqual(eventLink, toLink(getSpan('process longhaul-turns')));
+    // A Cloud Task that requested it is linked before.
+    assert.deepEqual(last.links.at(-1), toLink(getSpan('process longhaul-turns')));
     const first = getSpans('POST webhook').find(({ attributes }) => attributes['longhaul.event'] === 1);
-    assert.deepEqual(first?.links[1], toLink(getSpan('SendMessage')));
+    assert.deepEqual(first?.links.at(-1), toLink(getSpan('SendMessage')));
   });
 
   test('reaches the webhook receiver as a traceparent', () => {

@@ -151,7 +151,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
 
   /** Returns a task as of an earlier event; undefined if it was too large to be sent. */
   async function readEarlier(id: string, event: number): Promise<Omit<A2aTask, 'history'> | undefined> {
-    const asOf = await readTaskAsOf(db, id, event, maxTaskBytes);
+    const asOf = await readTaskAsOf(db, { taskId: id, seq: event, maxArtifactBytes: maxTaskBytes });
     if (asOf === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
     const { artifacts, ...rest } = asOf;
     return artifacts && { ...rest, artifacts };

@@ -4,7 +4,8 @@
  * to services, each of which has some of them.
  */
 // cspell:ignore cloudresourcemanager
-import type { Environment } from '#shared/runtime/config/env-reader.ts';
+import { readCloudTasksQueues } from '#shared/runtime/config/common.ts';
+import { EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 import { failed, ok, skipped, warning, type Finding } from './check.ts';
 
 export interface RoleOptions {
@@ -94,7 +95,7 @@ function listRoles(env: Environment, project: string): Role[] {
     name: `the ${kind.slice(0, -1)} ${name}`,
     bind: `gcloud pubsub ${kind} add-iam-policy-binding ${name} --project=${project}`,
   });
-  const queue = env['CLOUD_TASKS_QUEUE'] || 'longhaul-webhooks';
+  const queues = env['CLOUD_TASKS_EMULATOR_HOST'] ? [] : readCloudTasksQueues(new EnvReader(env));
   const location = env['CLOUD_TASKS_LOCATION'] || 'us-central1';
   const usesPubSub = !env['PUBSUB_EMULATOR_HOST'];
   const roles: (Role | false)[] = [
@@ -117,7 +118,7 @@ function listRoles(env: Environment, project: string): Role[] {
       use: 'pull wake-ups',
       resource: pubsub('subscriptions', env['PUBSUB_SUBSCRIPTION'] || 'longhaul-turns-worker'),
     },
-    !env['CLOUD_TASKS_EMULATOR_HOST'] && {
+    ...queues.map((queue) => ({
       name: 'roles/cloudtasks.enqueuer',
       permission: 'cloudtasks.tasks.create',
       use: 'schedule webhooks',
@@ -127,7 +128,7 @@ function listRoles(env: Environment, project: string): Role[] {
         name: `the queue ${queue}`,
         bind: `gcloud tasks queues add-iam-policy-binding ${queue} --location=${location} --project=${project}`,
       },
-    },
+    })),
     {
       name: 'roles/alloydb.client',
       permission: 'alloydb.instances.connect',

@@ -1,6 +1,6 @@
 /** Decides which deliveries are attempted again because their receiver is back (domain/outages/partner-returns.ts). */
-import type { AttemptOutcome } from '#shared/db/webhooks/settle.ts';
-import type { DeliveryKey } from '#shared/db/webhooks/forward.ts';
+import type { AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
+import type { DeliveryKey } from '#shared/db/webhooks/attempts/forward.ts';
 import { PartnerReturns } from '#shared/domain/outages/partner-returns.ts';
 
 export interface EndedAttempt {

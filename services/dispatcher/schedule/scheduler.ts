@@ -5,6 +5,8 @@
  *   host      shared by owners, over all ports and paths of its receivers
  *   receiver  the URL without its query, for one owner at one host
  *
+ * The slots of hosts and receivers adapt to how the host answers (window.ts).
+ *
  * An attempt without a slot is deferred, which does not count as an attempt and releases the call of Cloud
  * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host, and meanwhile holds
  * a slot of the process: the calls that one owner keeps open are bounded too.
@@ -12,20 +14,32 @@
  * A delay is an estimate. When requests end quickly, each brings forward two deliveries to the same receiver that were
  * deferred because its host was busy, for example with requests that hung until it was back.
  */
-import type { DeliveryKey } from '#shared/db/webhooks/forward.ts';
-import type { DeferralReason } from '#shared/db/webhooks/settle.ts';
+import type { DeliveryKey } from '#shared/db/webhooks/attempts/forward.ts';
+import type { DeferralReason } from '#shared/db/webhooks/attempts/settle.ts';
 import { getDestination } from '#shared/net/destination.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';
+import {
+  admitWaiters,
+  mayEnter,
+  takeSlots,
+  waitForSlots,
+  type Host,
+  type OwnedHost,
+  type Place,
+  type Receiver,
+} from './places.ts';
 import { Registry } from '../registry.ts';
 import { SharedSlots } from './shared-slots.ts';
+import { AttemptWindow } from './window.ts';
 
 /** Attempts wait for a slot only if the receiver is expected to respond within this time. */
 const quickMs = 500;
-const maxWaitMs = 1_000;
 const forwardedAtOnce = 2;
 /** Deferred deliveries that are remembered for each receiver. */
 const maxDeferred = 1_000;
+/** Room for less than this share of the attempts counts as none. */
+const roomShare = 0.05;
 /** The first delay of an attempt at a receiver that keeps failing; up to twice this with jitter. */
 const failingSeconds = 15;
 
@@ -41,10 +55,12 @@ export interface SchedulerOptions {
   /** Attempts in flight in this process; one owner gets at most half. */
   concurrency: number;
   /**
-   * Attempts in flight at one receiver. An owner gets at most twice as many at one host, and all owners
-   * together four times as many.
+   * The least number of attempts in flight that one receiver gets. An owner gets at most twice as many at one host, and all
+   * owners together four times as many.
    */
   receiverConcurrency: number;
+  /** The largest number, while the host answers quickly. */
+  maxReceiverConcurrency: number;
   /** A monotonic clock in milliseconds. Default: `performance.now`. */
   now?: () => number;
   /** A number from 0 to 1, for jitter. Default: `Math.random`. */
@@ -59,35 +75,6 @@ export interface AttemptRequest {
   failures: number;
 }
 
-/** The receivers of one owner at one host. */
-interface OwnedHost {
-  slots: SharedSlots;
-  pace: Pace;
-}
-
-interface Receiver {
-  health: Health;
-  pace: Pace;
-  /** Deliveries that found no slot, by their keys, oldest first. */
-  deferred: Map<string, DeliveryKey>;
-}
-
-/** Where an attempt takes its slots. */
-interface Place {
-  owner: string;
-  ownerPace: Pace;
-  host: { slots: SharedSlots; waiting: Set<Waiter> };
-  owned: OwnedHost;
-  receiverKey: string;
-  receiver: Receiver;
-}
-
-interface Waiter {
-  place: Place;
-  /** Called when the waiter has got its slots. */
-  enter: () => void;
-}
-
 export class AttemptScheduler {
   readonly #now: () => number;
   readonly #chance: () => number;
@@ -97,23 +84,38 @@ export class AttemptScheduler {
     () => new Pace(),
     (pace) => pace.inFlight === 0,
   );
-  readonly #hosts: Registry<Place['host']>;
+  readonly #hosts: Registry<Host>;
   readonly #ownedHosts: Registry<OwnedHost>;
   readonly #receivers = new Registry<Receiver>(
     () => ({ health: new Health(), pace: new Pace(), deferred: new Map() }),
     ({ pace }) => pace.inFlight === 0,
   );
 
-  constructor({ concurrency, receiverConcurrency, now, chance }: SchedulerOptions) {
+  readonly #floor: number;
+  readonly #minRoom: number;
+  #onRoom: () => void = () => undefined;
+
+  constructor(options: SchedulerOptions) {
+    const { concurrency, receiverConcurrency, maxReceiverConcurrency, now, chance } = options;
+    this.#floor = receiverConcurrency;
+    this.#minRoom = Math.ceil(concurrency * roomShare);
     this.#now = now ?? (() => performance.now());
     this.#chance = chance ?? Math.random;
     this.#process = new SharedSlots(concurrency);
     this.#hosts = new Registry(
-      () => ({ slots: new SharedSlots(4 * receiverConcurrency), waiting: new Set() }),
+      () => ({
+        slots: new SharedSlots(4 * receiverConcurrency),
+        waiting: new Map(),
+        sizes: new Map(),
+      }),
       ({ slots, waiting }) => slots.used === 0 && waiting.size === 0,
     );
     this.#ownedHosts = new Registry(
-      () => ({ slots: new SharedSlots(2 * receiverConcurrency), pace: new Pace() }),
+      () => ({
+        slots: new SharedSlots(2 * receiverConcurrency),
+        pace: new Pace(),
+        window: new AttemptWindow({ floor: receiverConcurrency, ceiling: maxReceiverConcurrency }),
+      }),
       ({ slots }) => slots.used === 0,
     );
   }
@@ -139,6 +141,23 @@ export class AttemptScheduler {
     return this.#start(place);
   }
 
+  /**
+   * Returns how many further attempts find a slot of the process, and the owners that have no room for more. While the room is
+   * small it counts as none, so that deliveries are claimed in sets.
+   */
+  getRoom(): { attempts: number; busyOwners: string[] } {
+    const free = this.#process.capacity - this.#process.used;
+    return {
+      attempts: free < this.#minRoom ? 0 : free,
+      busyOwners: this.#process.listBusy(this.#minRoom),
+    };
+  }
+
+  /** Calls the listener when an attempt has ended. */
+  onRoom(listener: () => void): void {
+    this.#onRoom = listener;
+  }
+
   /** Returns the deferred deliveries to attempt now, once. */
   takeDue(): DeliveryKey[] {
     return this.#due.splice(0);
@@ -148,23 +167,40 @@ export class AttemptScheduler {
     const { owner, ownerPace, host, owned, receiverKey, receiver } = place;
     receiver.health.started(this.#now());
     const paced = [ownerPace, owned.pace, receiver.pace].map((pace) => pace.start());
+    const inFlight = owned.slots.held(receiverKey);
+    let sentAt: number | undefined;
     return {
       kind: 'acquired',
       sent: () => {
-        const at = this.#now();
-        for (const attempt of paced) attempt.sent(at);
+        sentAt = this.#now();
+        for (const attempt of paced) attempt.sent(sentAt);
       },
       release: (up) => {
-        if (up !== undefined) receiver.health.ended(up);
         const endedAt = up === undefined ? undefined : this.#now();
+        if (up !== undefined) receiver.health.ended(up);
+        if (up !== undefined && endedAt !== undefined && sentAt !== undefined) {
+          owned.window.ended({ sentAt, endedAt, up, inFlight });
+          this.#resize(place);
+        }
         for (const attempt of paced) attempt.end(endedAt);
         this.#process.release(owner);
         host.slots.release(owner);
         owned.slots.release(receiverKey);
         admitWaiters(host.waiting);
         if (up === true) this.#forward(place);
+        this.#onRoom();
       },
     };
+  }
+
+  /** Gives an owner at a host twice its window, and all owners there four times the largest. */
+  #resize({ owner, host, owned }: Place): void {
+    const { size } = owned.window;
+    if (owned.slots.capacity === 2 * size) return;
+    owned.slots.capacity = 2 * size;
+    if (size > this.#floor) host.sizes.set(owner, size);
+    else host.sizes.delete(owner);
+    host.slots.capacity = 4 * Math.max(this.#floor, ...host.sizes.values());
   }
 
   #forward(place: Place): void {
@@ -197,53 +233,4 @@ export class AttemptScheduler {
 /** Returns the name of the receiver at a URL, for one owner. */
 export function getReceiver(owner: string, { origin, pathname }: URL): string {
   return JSON.stringify([owner, origin, pathname]);
-}
-
-function mayEnter({ owner, host, owned, receiverKey }: Place): boolean {
-  return host.slots.mayTake(owner) && owned.slots.mayTake(receiverKey);
-}
-
-function takeSlots({ owner, host, owned, receiverKey }: Place): void {
-  host.slots.take(owner);
-  owned.slots.take(receiverKey);
-}
-
-/** Resolves to whether the slots were taken; false after a second. */
-async function waitForSlots(place: Place): Promise<boolean> {
-  return new Promise((resolve) => {
-    const waiter: Waiter = {
-      place,
-      enter: () => {
-        clearTimeout(timer);
-        resolve(true);
-      },
-    };
-    const timer = setTimeout(() => {
-      place.host.waiting.delete(waiter);
-      resolve(false);
-    }, maxWaitMs);
-    place.host.waiting.add(waiter);
-  });
-}
-
-/** Gives free slots to waiters, first to those whose owners and receivers hold the fewest. */
-function admitWaiters(waiting: Set<Waiter>): void {
-  for (;;) {
-    let first: Waiter | undefined;
-    for (const waiter of waiting) {
-      if (mayEnter(waiter.place) && (first === undefined || holdsFewer(waiter.place, first.place))) {
-        first = waiter;
-      }
-    }
-    if (first === undefined) return;
-    waiting.delete(first);
-    takeSlots(first.place);
-    first.enter();
-  }
-}
-
-function holdsFewer(a: Place, b: Place): boolean {
-  const byOwner = a.host.slots.held(a.owner) - b.host.slots.held(b.owner);
-  if (byOwner !== 0) return byOwner < 0;
-  return a.owned.slots.held(a.receiverKey) < b.owned.slots.held(b.receiverKey);
 }

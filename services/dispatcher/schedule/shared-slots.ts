@@ -4,12 +4,13 @@
  * n + 1st part each. Some slots therefore stay free for groups that hold none.
  */
 export class SharedSlots {
-  readonly #capacity: number;
+  /** May change at any time: groups that hold more than their share take no further slot. */
+  capacity: number;
   readonly #held = new Map<string, number>();
   #used = 0;
 
   constructor(capacity: number) {
-    this.#capacity = capacity;
+    this.capacity = capacity;
   }
 
   get used(): number {
@@ -22,7 +23,17 @@ export class SharedSlots {
   }
 
   mayTake(group: string): boolean {
-    return this.held(group) < this.#capacity - this.#used;
+    return this.getRoom(group) > 0;
+  }
+
+  /** Returns how many slots are free for a group, less those that it holds; at most 0: it may take none. */
+  getRoom(group: string): number {
+    return this.capacity - this.#used - this.held(group);
+  }
+
+  /** Returns the groups that hold slots and have less room than this. */
+  listBusy(room: number): string[] {
+    return [...this.#held.keys()].filter((group) => this.getRoom(group) < room);
   }
 
   /** The caller has checked `mayTake`. */

@@ -1,8 +1,9 @@
 /**
  * Creates in the emulators what the deployment scripts create on Google Cloud: the topics, the subscriptions and the
- * queue. Uses plain gRPC with the definitions of the emulators, because the client libraries take a second to load.
+ * queues. Uses plain gRPC with the definitions of the emulators, because the client libraries take a second to load.
  */
 import { Client, credentials, status, type MethodDefinition, type ServiceError } from '@grpc/grpc-js';
+import { readCloudTasksQueues } from '#shared/runtime/config/common.ts';
 import { EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 import { cloudTasksService, toCreateQueueRequest } from '../cloud-tasks-emulator/wire.ts';
 import { loadServices, type SubscriptionSettings, type WireTopic } from '../pubsub-emulator/wire.ts';
@@ -37,11 +38,11 @@ export async function createResources(variables: Environment): Promise<void> {
   const tasks = {
     host: env.string('CLOUD_TASKS_EMULATOR_HOST'),
     parent: `projects/${project}/locations/${env.string('CLOUD_TASKS_LOCATION', 'us-central1')}`,
-    queue: env.string('CLOUD_TASKS_QUEUE', 'longhaul-webhooks'),
+    queues: readCloudTasksQueues(env),
     rate: env.number('MAX_DISPATCHES_PER_SECOND', 500, { min: 1, max: 1_000_000 }),
   };
   env.check();
-  await Promise.all([createTopics(pubsub), createQueue(tasks)]);
+  await Promise.all([createTopics(pubsub), createQueues(tasks)]);
 }
 
 async function createTopics(names: {
@@ -73,20 +74,24 @@ async function createTopics(names: {
   });
 }
 
-async function createQueue(settings: {
+async function createQueues(settings: {
   host: string;
   parent: string;
-  queue: string;
+  queues: readonly string[];
   rate: number;
 }): Promise<void> {
-  const { host, parent, queue, rate } = settings;
-  const request = toCreateQueueRequest(parent, {
-    name: `${parent}/queues/${queue}`,
-    rateLimits: { maxDispatchesPerSecond: rate, maxConcurrentDispatches: 1000 },
-    // The dispatcher schedules webhook retries itself. These retries only cover its restarts.
-    retryConfig: { maxAttempts: 100, minBackoff: { nanos: 100_000_000 }, maxBackoff: { seconds: 10 } },
+  const { host, parent, queues, rate } = settings;
+  const requests = queues.map((queue) =>
+    toCreateQueueRequest(parent, {
+      name: `${parent}/queues/${queue}`,
+      rateLimits: { maxDispatchesPerSecond: rate, maxConcurrentDispatches: 1000 },
+      // The dispatcher schedules webhook retries itself. These retries only cover its restarts.
+      retryConfig: { maxAttempts: 100, minBackoff: { nanos: 100_000_000 }, maxBackoff: { seconds: 10 } },
+    }),
+  );
+  await withClient(host, async (create) => {
+    await Promise.all(requests.map((request) => create(cloudTasksService.CreateQueue, request)));
   });
-  await withClient(host, (create) => create(cloudTasksService.CreateQueue, request));
 }
 
 async function withClient(host: string, run: (create: Create) => Promise<void>): Promise<void> {

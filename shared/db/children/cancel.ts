@@ -4,7 +4,7 @@ import { stateClass } from '../../domain/task.ts';
 import { endCalls } from '../calls/abandoned.ts';
 import { nextStatusAt } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { notifyFollowers } from '../events/fan-out.ts';
+import { notifyListeners } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
 import { insertStateEvent } from '../tasks/state-event.ts';
@@ -82,7 +82,7 @@ async function cancelChildren(
     -- Returns one row with a null task if no child was canceled.
     select exists (select from parent) as found, exists (select from done) as "isDone", canceled.*
     from (select) single_row left join (
-      select gate.task_id, ${gateWakeupColumns}, ${notifyFollowers} from gate
+      select gate.task_id, ${gateWakeupColumns}, ${notifyListeners} from gate
     ) canceled on true`.execute(db);
   const [first] = rows;
   const canceled = rows.filter((row): row is Row & Canceled => row.task_id !== null);

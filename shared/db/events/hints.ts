@@ -1,21 +1,25 @@
-/** Hints of new events: one connection of the process listens for NOTIFY. They may be lost, so readers also poll. */
+/** Hints of new events or deliveries: one connection of the process listens for NOTIFY. They may be lost, so readers also poll. */
 import { Client } from 'pg';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
 import { toConnectionOptions } from '../client/pool.ts';
-import { eventsChannel } from './fan-out.ts';
+import type { deliveriesChannel, eventsChannel } from './fan-out.ts';
 
 export interface EventHints {
-  /** Calls the listener after statements that wrote events, until the hints are closed. */
+  /** Calls the listener after statements that wrote to the channel, until the hints are closed. */
   listen(listener: () => void): void;
   close(): Promise<void>;
 }
 
 /** Connects at once, and again whenever the connection is lost. */
-export function createEventHints(database: DatabaseAddress, log: Logger): EventHints {
+export function createEventHints(
+  database: DatabaseAddress,
+  channel: typeof deliveriesChannel | typeof eventsChannel,
+  log: Logger,
+): EventHints {
   const listeners = new Set<() => void>();
   const closing = new AbortController();
-  const ended = run(database, log, closing.signal, () => {
+  const ended = run({ database, channel, log, signal: closing.signal }, () => {
     for (const listener of listeners) listener();
   });
   return {
@@ -28,11 +32,10 @@ export function createEventHints(database: DatabaseAddress, log: Logger): EventH
 }
 
 async function run(
-  database: DatabaseAddress,
-  log: Logger,
-  signal: AbortSignal,
+  parts: { database: DatabaseAddress; channel: string; log: Logger; signal: AbortSignal },
   onHint: () => void,
 ): Promise<void> {
+  const { database, channel, log, signal } = parts;
   while (!signal.aborted) {
     const client = new Client({
       ...toConnectionOptions(database),
@@ -49,11 +52,11 @@ async function run(
       });
       await client.connect();
       client.on('notification', onHint);
-      await client.query(`listen ${eventsChannel}`);
+      await client.query(`listen ${channel}`);
       onHint();
       await lost;
     } catch (error) {
-      log.debug({ error: errorMessage(error) }, 'listening for event hints failed');
+      log.debug({ error: errorMessage(error) }, 'listening for hints failed');
     }
     done.abort();
     await client.end().catch(() => undefined);

@@ -30,7 +30,7 @@ interface NewWakeups {
   taskId?: RawBuilder<unknown>;
   /** Only for `turn`. */
   turn?: RawBuilder<unknown>;
-  /** Only for `turn`. */
+  /** Default for `delivery`: null. */
   owner?: RawBuilder<unknown>;
   /** Only for `turn`. Default: null. */
   traceparent?: RawBuilder<unknown>;
@@ -49,12 +49,12 @@ export function insertOutbox(...wakeups: readonly NewWakeups[]): RawBuilder<unkn
     const {
       taskId = sql`task_id`,
       turn = sql`turn`,
-      owner = sql`owner`,
+      owner = kind === 'turn' ? sql`owner` : sql`null::text`,
       traceparent = sql`null::text`,
       dueAt = sql`now()`,
       publishAt = sql`now()`,
     } = columns;
-    const target = kind === 'turn' ? sql`${turn}, ${owner}, null` : sql`null::int, null::text, config_id`;
+    const target = kind === 'turn' ? sql`${turn}, ${owner}, null` : sql`null::int, ${owner}, config_id`;
     return sql`select ${sql.lit(kind)}, ${taskId}, ${target}, ${dueAt}, ${publishAt} + ${freshClaim}, ${traceparent}
       from ${from}`;
   });
@@ -147,9 +147,22 @@ export function toTurnWakeup(row: TurnWakeupRow): TurnWakeup {
   };
 }
 
-/** Removes wake-ups that have been published. */
-export async function deleteWakeups(db: Db, ids: readonly string[]): Promise<void> {
-  await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(db);
+/**
+ * Removes wake-ups that have been published.
+ *
+ * @returns how many of them a dispatcher had not taken (db/webhooks/attempts/take.ts)
+ */
+export async function deleteWakeups(db: Db, ids: readonly string[]): Promise<number> {
+  const { numAffectedRows = 0n } = await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(db);
+  return Number(numAffectedRows);
+}
+
+/** Returns those of the wake-ups that no dispatcher has taken. */
+export async function findWakeups(db: Db, ids: readonly string[]): Promise<Set<string>> {
+  const { rows } = await sql<{ id: string }>`select id from outbox where id = any(${ids}::bigint[])`.execute(
+    db,
+  );
+  return new Set(rows.map(({ id }) => id));
 }
 
 /**

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
+import { insertDeliveries, insertDeliveryWakeups, notifyListeners } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
 import { isFree, isRunnable } from '../turns/leases.ts';
@@ -66,7 +66,7 @@ export async function reportUnservedTurns(
     ${insertDeliveries(options.wakeupGraceSeconds)},
     ${insertDeliveryWakeups}
     -- Returns one row with null columns if no status has changed.
-    select (select count(*) from due)::int as examined, gate.task_id, ${gateWakeupColumns}, ${notifyFollowers}
+    select (select count(*) from due)::int as examined, gate.task_id, ${gateWakeupColumns}, ${notifyListeners}
     from (select) single_row left join gate on true`.execute(db);
   const wakeups = rows.flatMap((row): Wakeup[] =>
     row.task_id === null ? [] : toWakeups(row, row.task_id, 0, null),

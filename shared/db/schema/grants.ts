@@ -38,6 +38,7 @@ export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<Dat
   },
   gates: { api: write, worker: all, dispatcher: all },
   extended_leases: { api: read, worker: all, dispatcher: all },
+  worker_heartbeats: { worker: all, dispatcher: { ...read, delete: true } },
   tasks: { api: write, worker: all, dispatcher: all },
   messages: { api: append, worker: all, dispatcher: { ...remove, insert: true } },
   events: { api: append, worker: { ...append, delete: true }, dispatcher: { ...append, delete: true } },

@@ -442,7 +442,7 @@ create table webhook_configs (
   previous_secret_until timestamp with time zone,
   ordered boolean not null default true,
   PRIMARY KEY (task_id, id)
-);
+) with (fillfactor=60);
 CREATE INDEX webhook_configs_by_health ON public.webhook_configs USING btree (owner, tenant, (
 CASE
     WHEN (disabled_at IS NOT NULL) THEN 2
@@ -469,3 +469,9 @@ create table worker_drains (
   requested_at timestamp with time zone not null default now(),
   PRIMARY KEY (worker)
 );
+
+create table worker_heartbeats (
+  worker text not null,
+  beats bigint not null default 0,
+  PRIMARY KEY (worker)
+) with (fillfactor=50, autovacuum_vacuum_threshold=2000);

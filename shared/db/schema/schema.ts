@@ -45,6 +45,7 @@ export interface Database {
     bytes: Generated<string>;
   };
   extended_leases: { task_id: string; fence: number; lease_until: Time };
+  worker_heartbeats: { worker: string; beats: Generated<string> };
   tasks: {
     id: string;
     tenant: string;

@@ -8,6 +8,7 @@ import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
 import type { Db } from '../client/pool.ts';
+import { notifyDispatchers } from '../events/fan-out.ts';
 import {
   bigint,
   boolean,
@@ -123,7 +124,11 @@ export async function acceptTasks(
     turn: sql`1`,
     traceparent: sql`traceparent`,
   } as const;
-  const deliveryRows = { kind: 'delivery', from: sql`delivery` } as const;
+  const deliveryRows = {
+    kind: 'delivery',
+    from: sql`delivery join fresh using (task_id)`,
+    owner: sql`owner`,
+  } as const;
   const result = await sql<{ task_id: string } & WakeupColumns>`-- prepared
     with ${inputRows(tasks)},
     ${freshRows(options.idempotencyWindowSeconds)},
@@ -156,7 +161,7 @@ export async function sealTasks(tasks: readonly NewTask[]): Promise<readonly New
 }
 
 const selectWakeups = sql`
-    select fresh.task_id, ${wakeupColumns}
+    select fresh.task_id, ${wakeupColumns}, ${notifyDispatchers}
     from fresh left join wakeup on wakeup.task_id = fresh.task_id group by fresh.task_id`;
 
 /** Without webhooks, a task has at most one wake-up. */

@@ -9,7 +9,9 @@ import {
 } from '../../domain/events.ts';
 import type { Artifact, JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
+import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { bigint, int, rows as toRows, uuid } from '../client/rows.ts';
 import { openJson, openList } from '../contents/codec.ts';
 import { childColumns, toMetadata } from './content.ts';
 
@@ -28,16 +30,13 @@ export interface StoredEvent {
   payload: EventPayload;
   /** The span that wrote the event. */
   traceparent: string | null;
-  /** Seconds since the event was written. */
-  age: number;
+  createdAt: Date;
 }
-
-const ageInSeconds = sql<number>`extract(epoch from now() - created_at)::float8`;
 
 export async function readEvent(db: Db, taskId: string, seq: number): Promise<StoredEvent | undefined> {
   const row = await db
     .selectFrom('events')
-    .select(['kind', 'payload', 'traceparent', ageInSeconds.as('age')])
+    .select(['kind', 'payload', 'traceparent', 'created_at as createdAt'])
     .where('task_id', '=', taskId)
     .where('seq', '=', seq)
     .executeTakeFirst();
@@ -99,63 +98,86 @@ export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promi
   return payload !== undefined && 'statusUpdate' in payload ? payload.statusUpdate.status : undefined;
 }
 
+/** An event of a task. */
+export interface AsOf {
+  taskId: string;
+  seq: number;
+  /** Artifacts whose JSON is larger in total are not read. */
+  maxArtifactBytes: number;
+}
+
+/** @returns undefined if the event does not exist */
+export async function readTaskAsOf(db: Db, asOf: AsOf): Promise<TaskAsOf | undefined> {
+  const [task] = await readTasksAsOf(db, [asOf]);
+  return task;
+}
+
+interface Row {
+  task_id: string;
+  seq: number;
+  context_id: string;
+  metadata: JsonObject | null;
+  usage: Usage | null;
+  children: string[] | null;
+  child_count: number | null;
+  payload: EventPayload;
+  fits: boolean;
+  artifacts: Artifact[] | null;
+  chunks: EventPayload[] | null;
+}
+
+/** The artifacts of a task that were complete at an event or before. */
+const whole = sql`from artifacts a where a.task_id = input.task_id and a.seq <= input.seq`;
+
+/** The chunks up to an event that none of these artifacts contains; they are folded below. */
+const chunk = sql`from events e
+        where e.task_id = input.task_id and e.seq <= input.seq and e.kind = 'artifact' and not exists (
+          select 1 ${whole} and a.artifact_id = e.artifact_id and a.seq >= e.seq
+        )`;
+
 /**
- * Returns a task as of an event.
+ * Reads tasks as of events, in one statement. The caller bounds the size of the whole set.
  *
- * @param maxArtifactBytes artifacts whose JSON is larger in total are not read
- * @returns undefined if the event does not exist
+ * @returns in the order of `asOf`; undefined for an event that does not exist
  */
-export async function readTaskAsOf(
-  db: Db,
-  taskId: string,
-  seq: number,
-  maxArtifactBytes: number,
-): Promise<TaskAsOf | undefined> {
-  const { rows } = await sql<{
-    context_id: string;
-    metadata: JsonObject | null;
-    usage: Usage | null;
-    children: string[] | null;
-    child_count: number | null;
-    payload: EventPayload;
-    fits: boolean;
-    artifacts: Artifact[] | null;
-    chunks: EventPayload[] | null;
-  }>`
-    -- The artifacts that were complete at this event or before.
-    with whole as (
-      select artifact_id, seq, artifact from artifacts where task_id = ${taskId} and seq <= ${seq}
-    ),
-    -- The chunks up to this event that none of these artifacts contains; they are folded below.
-    chunk as (
-      select e.seq, e.payload from events e
-      where e.task_id = ${taskId} and e.seq <= ${seq} and e.kind = 'artifact' and not exists (
-        select 1 from whole where whole.artifact_id = e.artifact_id and whole.seq >= e.seq
-      )
-    ),
-    -- Whether both together are small enough to read.
-    size as (
-      select coalesce((select sum(octet_length(artifact::text)) from whole), 0)
-        + coalesce((select sum(octet_length(payload::text)) from chunk), 0) <= ${maxArtifactBytes} as fits
-    )
-    select t.context_id, t.metadata, t.usage, ${childColumns}, latest.payload, size.fits,
-      case when size.fits then (select json_agg(artifact order by seq) from whole) end as artifacts,
-      case when size.fits then (select json_agg(payload order by seq) from chunk) end as chunks
-    from tasks t join events this on this.task_id = t.id and this.seq = ${seq}
+export async function readTasksAsOf(db: Db, asOf: readonly AsOf[]): Promise<(TaskAsOf | undefined)[]> {
+  const { rows } = await sql<Row>`-- prepared
+    with input as (${toRows('input', asOf, {
+      task_id: uuid(({ taskId }) => taskId),
+      seq: int(({ seq }) => seq),
+      max_bytes: bigint(({ maxArtifactBytes }) => maxArtifactBytes),
+    })} ${fewRows(asOf.length)})
+    select input.task_id, input.seq, t.context_id, t.metadata, t.usage, ${childColumns}, latest.payload, size.fits,
+      case when size.fits then (select json_agg(a.artifact order by a.seq) ${whole}) end as artifacts,
+      case when size.fits then (select json_agg(e.payload order by e.seq) ${chunk}) end as chunks
+    from input join tasks t on t.id = input.task_id
+    join events this on this.task_id = input.task_id and this.seq = input.seq
     cross join lateral (
-      select payload from events where task_id = t.id and seq <= ${seq} and kind <> 'artifact'
-      order by seq desc limit 1
-    ) latest cross join size
-    where t.id = ${taskId}`.execute(db);
-  const [row] = rows;
-  const latest = await openJson('event', taskId, row?.payload);
-  if (row === undefined || latest === undefined || !('statusUpdate' in latest)) return undefined;
+      select e.payload from events e where e.task_id = input.task_id and e.seq <= input.seq and e.kind <> 'artifact'
+      order by e.seq desc limit 1
+    ) latest
+    -- Whether both together are small enough to read.
+    cross join lateral (
+      select coalesce((select sum(octet_length(a.artifact::text)) ${whole}), 0)
+        + coalesce((select sum(octet_length(e.payload::text)) ${chunk}), 0) <= input.max_bytes as fits
+    ) size`.execute(db);
+  const tasks = new Map<string, TaskAsOf | undefined>();
+  for (const row of rows) tasks.set(toText(row.task_id, row.seq), await toTask(row));
+  return asOf.map(({ taskId, seq }) => tasks.get(toText(taskId, seq)));
+}
+
+const toText = (taskId: string, seq: number): string => `${taskId} ${seq}`;
+
+async function toTask(row: Row): Promise<TaskAsOf | undefined> {
+  const taskId = row.task_id;
+  const latest = await openJson('event', taskId, row.payload);
+  if (latest === undefined || !('statusUpdate' in latest)) return undefined;
   const chunks = await openList('event', taskId, row.chunks ?? []);
   const updates = chunks.flatMap((payload) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
   const artifacts = await openList('artifact', taskId, row.artifacts ?? []);
   const metadata = await openJson('metadata', taskId, row.metadata);
   return {
-    id: taskId,
+    id: row.task_id,
     contextId: row.context_id,
     status: latest.statusUpdate.status,
     artifacts: row.fits ? foldArtifacts(updates, artifacts) : undefined,

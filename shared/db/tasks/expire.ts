@@ -9,7 +9,7 @@ import { countEnds, familyColumns, signaledGroups, type SignaledColumn } from '.
 import { signalParents } from '../children/signal.ts';
 import { isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
+import { insertDeliveries, insertDeliveryWakeups, notifyListeners } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
 
@@ -49,7 +49,7 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
     ),
     ${insertDeliveries(options.wakeupGraceSeconds)},
     ${insertDeliveryWakeups}
-    select gate.task_id, ${gateWakeupColumns}, ${signaledGroups}, ${notifyFollowers}
+    select gate.task_id, ${gateWakeupColumns}, ${signaledGroups}, ${notifyListeners}
     from gate`.execute(db);
   const parents = await signalParents(db, options, rows[0]?.signaled_groups ?? []);
   const wakeups = rows.flatMap((row) => toWakeups(row, row.task_id, 0, null));

@@ -3,7 +3,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { deliveryRows, eventsChannel, insertDeliveries } from '../events/fan-out.ts';
+import { deliveryRows, eventsChannel, insertDeliveries, notifyDispatchers } from '../events/fan-out.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
 
 /**
@@ -51,8 +51,8 @@ export function insertStateEvent(
     )`;
 }
 
-/** Notifies followers of a new event when the statement commits. For a select list. */
-export const notifyOfStateEvent = sql`(select pg_notify(${eventsChannel}, '') from new_event) as notified`;
+/** Notifies followers and dispatchers of a new event when the statement commits. For a select list. */
+export const notifyOfStateEvent = sql`(select pg_notify(${eventsChannel}, '') from new_event) as notified, ${notifyDispatchers}`;
 
 /** Returns whether a task is terminal or was removed, as of now. */
 export async function hasEnded(db: Db, taskId: string): Promise<boolean> {

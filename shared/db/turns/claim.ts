@@ -17,7 +17,7 @@ import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, openText } from '../contents/codec.ts';
 import { rows, uuid } from '../client/rows.ts';
-import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
+import { insertDeliveries, insertDeliveryWakeups, notifyListeners } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import { insertCrashedAttempts } from './attempts.ts';
 import { inlineColumns, inlineJoins, openInline, toTurnContent, type InlineRow } from './inline-input.ts';
@@ -243,7 +243,7 @@ async function claimSet(
       gate.last_event, t.tenant, t.owner, t.context_id, t.agent_hash, t.usage, t.traceparent, t.last_error,
       t.child_group is not null as is_child, t.children is not null as is_parent,
       coalesce(started.status_at, t.status_at) as status_at,
-      ${withInput ? sql`${inlineColumns},` : sql``} ${gateWakeupColumns}, ${notifyFollowers}
+      ${withInput ? sql`${inlineColumns},` : sql``} ${gateWakeupColumns}, ${notifyListeners}
     from gate join tasks t on t.id = gate.task_id left join started on started.task_id = gate.task_id
     ${withInput ? inlineJoins : sql``}`.execute(db);
   return result.rows;

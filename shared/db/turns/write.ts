@@ -21,7 +21,7 @@ import { runTransaction } from '../client/transaction.ts';
 import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
 import { areContentsEncrypted } from '../contents/codec.ts';
 import { sealWrite } from '../contents/writes.ts';
-import { insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
+import { insertDeliveries, notifyListeners } from '../events/fan-out.ts';
 import { insertLedgerEntries } from '../models/ledger.ts';
 import { countWriteBytes } from '../owners/bytes.ts';
 import { delayTurns, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
@@ -162,7 +162,7 @@ async function runStatement(
     ${insertDeliveries(wakeupGraceSeconds)},
     ${insertWakeups}
     select gate.task_id, gate.turn, gate.delay, gate.last_event, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups,
-      ${withFamily ? sql`${signaledGroups},` : sql``} ${notifyFollowers}
+      ${withFamily ? sql`${signaledGroups},` : sql``} ${notifyListeners}
     from gate left join (
       select task_id, max(traceparent) as traceparent, ${wakeupColumns} from wakeup group by task_id
     ) woken on woken.task_id = gate.task_id`.execute(db);

@@ -11,12 +11,12 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { runTransaction } from '../client/transaction.ts';
-import { deliveryRows } from '../events/fan-out.ts';
+import { notifyDispatchers } from '../events/fan-out.ts';
 import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
-import type { ConfigKey } from './claim.ts';
+import type { ConfigKey } from './attempts/claim-rows.ts';
 import { takeWebhookRequest } from './requests.ts';
 
 /** A task has at most this many configs. */
@@ -163,10 +163,10 @@ export async function wakePendingDeliveries(
       returning task_id, config_id
     ),
     wakeup as (
-      ${insertOutbox(deliveryRows)}
+      ${insertOutbox({ kind: 'delivery', from: sql`(select distinct task_id, config_id from delivery) delivery` })}
       returning id, kind, config_id, owner
     )
-    select ${wakeupColumns} from wakeup`.execute(trx);
+    select ${wakeupColumns}, ${notifyDispatchers} from wakeup`.execute(trx);
   return rows[0] === undefined ? [] : toWakeups(rows[0], taskId, 0, null);
 }
 

@@ -13,9 +13,9 @@ import { openText } from '../contents/codec.ts';
 import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
-import type { ConfigKey } from './claim.ts';
+import type { ConfigKey } from './attempts/claim-rows.ts';
 import { hasWebhookConfig, lockGate, wakePendingDeliveries, type WebhookCallOptions } from './configs.ts';
-import type { DeferralReason } from './settle.ts';
+import type { DeferralReason } from './attempts/settle.ts';
 import { takeWebhookRequest } from './requests.ts';
 
 export interface DeliveryView {
@@ -180,7 +180,7 @@ async function changeDeliveries(
     const gate = await lockGate(trx, caller, key.taskId);
     if (gate === undefined) return { kind: 'config_not_found' };
     // Writes a new version of the row, so that claims that wait for the lock see that the queue has changed
-    // (see claim.ts).
+    // (see attempts/claim.ts).
     const { rows } = await sql<LockedConfig>`
       update webhook_configs set failures = failures where task_id = ${key.taskId} and id = ${key.configId}
       returning ordered, disabled_at is not null as disabled`.execute(trx);

@@ -30,7 +30,8 @@ export interface PubSubConfig {
 export interface CloudTasksConfig {
   project: string;
   location: string;
-  queue: string;
+  /** At least one. Tasks are spread over them. */
+  queues: readonly string[];
   /** Base URL of the dispatcher, for Cloud Tasks. */
   dispatcherUrl: string;
   /** Service account whose OIDC token Cloud Tasks sends; undefined with the local emulator. */
@@ -97,11 +98,21 @@ export function readCloudTasks(reader: EnvReader): CloudTasksConfig {
   return {
     project: reader.optional('GOOGLE_CLOUD_PROJECT') ?? '',
     location: reader.string('CLOUD_TASKS_LOCATION', 'us-central1'),
-    queue: reader.string('CLOUD_TASKS_QUEUE', 'longhaul-webhooks'),
+    queues: readCloudTasksQueues(reader),
     dispatcherUrl: reader.url('DISPATCHER_URL'),
     serviceAccount: reader.optional('CLOUD_TASKS_SERVICE_ACCOUNT'),
     emulatorHost: reader.optional('CLOUD_TASKS_EMULATOR_HOST'),
   };
+}
+
+export function readCloudTasksQueues(reader: EnvReader): readonly string[] {
+  const queues = reader
+    .string('CLOUD_TASKS_QUEUE', 'longhaul-webhooks')
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  if (queues.length === 0) reader.problem('CLOUD_TASKS_QUEUE must list at least one queue');
+  return queues;
 }
 
 export function readOutbox(reader: EnvReader): OutboxConfig {

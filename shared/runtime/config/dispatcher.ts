@@ -48,8 +48,10 @@ export interface WebhookConfig {
   maxBodyBytes: number;
   /** Concurrent attempts per process. One owner gets at most half. */
   concurrency: number;
-  /** Concurrent attempts per receiver and process. */
+  /** The least number of concurrent attempts per receiver and process. */
   receiverConcurrency: number;
+  /** The largest number, while the host answers quickly. */
+  maxReceiverConcurrency: number;
 }
 
 /** From the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
@@ -89,8 +91,9 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
         min: 1024,
         max: 16 * 1024 * 1024,
       }),
-      concurrency: reader.number('WEBHOOK_CONCURRENCY', 200, { min: 2, max: 10_000 }),
+      concurrency: reader.number('WEBHOOK_CONCURRENCY', 1000, { min: 2, max: 10_000 }),
       receiverConcurrency: reader.number('WEBHOOK_RECEIVER_CONCURRENCY', 20, { min: 1, max: 1000 }),
+      maxReceiverConcurrency: reader.number('WEBHOOK_RECEIVER_MAX_CONCURRENCY', 500, { min: 1, max: 10_000 }),
     },
   };
   reader.check();

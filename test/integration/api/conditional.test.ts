@@ -8,6 +8,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
+import { eventsChannel } from '#shared/db/events/fan-out.ts';
 import { createEventHints } from '#shared/db/events/hints.ts';
 import { createVersionReader, readTaskSnapshot, type ReadTaskVersion } from '#shared/db/tasks/read.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
@@ -71,7 +72,7 @@ describe('conditional reads', () => {
     const connections = await connectToTestDatabase();
     db = connections.db;
     const log = createLogger('test', 'silent');
-    const hints = createEventHints({ url: connections.url }, log);
+    const hints = createEventHints({ url: connections.url }, eventsChannel, log);
     follower = createFollower({ db, hints, log });
     cleanup.after(() => Promise.all([follower.close(), hints.close()]));
     readVersion = createVersionReader(db);

@@ -201,7 +201,7 @@ describe('deploy.sh', () => {
   test('refuses to run with more connections than the database allows', async () => {
     const ran = await runScript('deploy.sh', ['--dry-run'], { API_MAX: '500' });
     assert.equal(ran.code, 1);
-    assert.match(ran.errors, /may open 5802 connections, but AlloyDB allows 1000: lower API_MAX/);
+    assert.match(ran.errors, /may open 5812 connections, but AlloyDB allows 1000: lower API_MAX/);
     assert.equal(ran.output, '');
   });
 

@@ -171,7 +171,7 @@ describe('encrypted contents', () => {
     assert.equal(metadata?.['note'], marker);
     const events = await readEvents(db, taskId, 2, 10);
     assert.equal(events.filter(({ payload }) => JSON.stringify(payload).includes(marker)).length, 4);
-    const asOf = await readTaskAsOf(db, taskId, events.at(-1)!.seq, 1e6);
+    const asOf = await readTaskAsOf(db, { taskId, seq: events.at(-1)!.seq, maxArtifactBytes: 1e6 });
     assert.deepEqual(asOf?.artifacts?.length, 2);
     const timeline = await readTimeline(db, caller, taskId);
     assert.equal(timeline?.lastError, marker);

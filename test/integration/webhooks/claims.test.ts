@@ -1,16 +1,17 @@
 /**
  * Claims and records of deliveries, directly on the database: leases, fences and locks
- * (shared/db/webhooks/claim.ts).
+ * (shared/db/webhooks/attempts/claim.ts).
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sql, type Transaction } from 'kysely';
 import type { Database } from '#shared/db/schema/schema.ts';
-import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
+import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { getWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
-import { createAttemptRecorder } from '#shared/db/webhooks/record.ts';
-import type { AttemptOutcome } from '#shared/db/webhooks/settle.ts';
+import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
+import type { AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';

@@ -1,7 +1,7 @@
 /** How the dispatcher treats the answers of a receiver, and its own failures. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import { bringForward } from '#shared/db/webhooks/forward.ts';
+import { bringForward } from '#shared/db/webhooks/attempts/forward.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createTestDatabase, connectToTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';

@@ -98,7 +98,7 @@ describe('a channel that goes silent, and so does the next connection', () => {
       {
         project: 'p',
         location: 'us-central1',
-        queue: 'q',
+        queues: ['q'],
         dispatcherUrl: receiver.url,
         serviceAccount: undefined,
         emulatorHost: `127.0.0.1:${proxy.port}`,
@@ -110,7 +110,7 @@ describe('a channel that goes silent, and so does the next connection', () => {
       await emulator.close();
     });
     const schedule = (id: string) =>
-      scheduler.scheduleDelivery({ id, taskId: 'task', configId: 'config', dueAt: new Date() });
+      scheduler.scheduleDeliveries([{ id, taskId: 'task', configId: 'config', dueAt: new Date() }]);
     await schedule('1');
     await receiver.count(1);
     proxy.silence();

@@ -20,7 +20,7 @@ import type { DestinationsConfig } from '#shared/runtime/config/webhook-guard.ts
 import { createLogger } from '#shared/runtime/log.ts';
 import { createHourlyBytes, type HourlyBytes } from '#services/dispatcher/bytes/hourly-bytes.ts';
 import { createDispatcherServer } from '#services/dispatcher/server.ts';
-import { createDeliver } from '#services/dispatcher/deliver.ts';
+import { createDeliveries, type Deliveries } from '#services/dispatcher/deliver.ts';
 import type { SigningConfig } from '#services/dispatcher/signature.ts';
 import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
 import { ownHost } from './hostile-urls.ts';
@@ -44,6 +44,8 @@ export interface DispatcherOptions {
   receiverConcurrency?: number;
   bytesPerHour?: number;
   stopping?: AbortSignal;
+  /** Cloud Tasks queues. Default: `q`. */
+  queues?: string[];
 }
 
 /** Starts `count` dispatchers that share a Cloud Tasks queue. Its requests are sent to them in turn. */
@@ -77,12 +79,12 @@ export async function startDispatchers(
   const config = {
     project: 'p',
     location: 'us-central1',
-    queue: 'q',
+    queues: options.queues ?? ['q'],
     dispatcherUrl: `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`,
     serviceAccount: undefined,
     emulatorHost: `127.0.0.1:${emulator.port}`,
   };
-  await createQueue(emulator.port);
+  for (const queue of config.queues) await createQueue(emulator.port, queue);
   const scheduler = createDeliveryScheduler(config);
   const turnWakeups: { taskId: string; turn: number }[] = [];
   const outbox = createOutboxPublisher({
@@ -106,14 +108,16 @@ export async function startDispatchers(
     maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
     concurrency: options.concurrency ?? 200,
     receiverConcurrency: options.receiverConcurrency ?? 20,
+    maxReceiverConcurrency: options.receiverConcurrency ?? 20,
   };
   const unlimited = readOwnerLimits(new EnvReader({}));
   const hourlyBytes: HourlyBytes[] = [];
+  const started: Deliveries[] = [];
   for (let index = 0; index < count; index++) {
     const getLimits = () => Promise.resolve({ ...unlimited, webhookBytesPerHour: options.bytesPerHour ?? 0 });
     const bytes = createHourlyBytes({ db, getLimits, log });
     hourlyBytes.push(bytes);
-    const deliver = createDeliver({
+    const deliveries = createDeliveries({
       db,
       outbox,
       encryptor,
@@ -126,13 +130,14 @@ export async function startDispatchers(
       stopping: options.stopping ?? new AbortController().signal,
       log,
     });
+    started.push(deliveries);
     const callers = { auth: { mode: 'none' as const }, tasksAccount: '', schedulerAccount: '' };
     servers.push(
       createDispatcherServer({
         db,
         ready: async () => void (await sql`select`.execute(db)),
         outbox,
-        deliver,
+        deliver: (request) => deliveries.deliver(request),
         config: {
           wakeupGraceSeconds: graceSeconds,
           reconcileMs: 1000,
@@ -151,6 +156,7 @@ export async function startDispatchers(
     // Ends attempts that wait for a receiver.
     await Promise.all([agents.pooled.destroy(), agents.fresh.destroy()]);
     await Promise.all(servers.map((server) => server.close()));
+    await Promise.all(started.map((deliveries) => deliveries.close()));
     await Promise.all([outbox.idle(), ...hourlyBytes.map((bytes) => bytes.close())]);
     await scheduler.close();
     balancer.closeAllConnections();
@@ -163,16 +169,22 @@ export async function startDispatchers(
     config,
     /** Requests of Cloud Tasks: in total, and in flight. */
     calls: () => calls,
+    /** Takes what is due from the outbox, as after a hint. */
+    take: () => started[0]!.take(),
     inFlight: () => inFlight,
   };
 }
 
 /** Calls a dispatcher as Cloud Tasks does, for the config `hook` of a task. */
 export function callDeliver(app: ReturnType<typeof createDispatcherServer>, taskId: string) {
-  return app.inject({ method: 'POST', url: '/deliver', payload: { taskId, configId: 'hook' } });
+  return app.inject({
+    method: 'POST',
+    url: '/deliver',
+    payload: { configs: [{ taskId, configId: 'hook' }] },
+  });
 }
 
-export async function createQueue(port: number): Promise<void> {
+export async function createQueue(port: number, name = 'q'): Promise<void> {
   const client = new CloudTasksClient({
     apiEndpoint: '127.0.0.1',
     port,
@@ -180,6 +192,6 @@ export async function createQueue(port: number): Promise<void> {
     authClient: new PassThroughClient(),
   });
   const parent = 'projects/p/locations/us-central1';
-  await client.createQueue({ parent, queue: { name: `${parent}/queues/q` } });
+  await client.createQueue({ parent, queue: { name: `${parent}/queues/${name}` } });
   await client.close();
 }

@@ -31,10 +31,27 @@ export interface WebhookJob extends RequestTemplate {
   count: number;
   /** Webhooks of each task. */
   each: number;
+  /** `%HOST%` in the body is replaced by the addresses of this many receivers in turn. Default: 1. */
+  receivers?: number;
+  /** The last of the receivers, which never answer. Their webhooks are neither measured nor awaited. Default: 0. */
+  hanging?: number;
+  /** How long the receivers take to answer. Default: 0. */
+  answerMs?: number;
+  /** Tasks a second, independent of the answers. Default: each connection sends its next task when it is answered. */
+  rate?: number;
+}
+
+/** Starts a receiver of webhooks that stays open, and has its port as the only id of its result. */
+export interface ReceiverJob {
+  kind: 'receiver';
 }
 
 export type Job =
-  (RequestJob & { kind: 'requests' }) | (RequestJob & { kind: 'open' }) | StreamJob | WebhookJob;
+  | (RequestJob & { kind: 'requests' })
+  | (RequestJob & { kind: 'open' })
+  | StreamJob
+  | WebhookJob
+  | ReceiverJob;
 
 export interface JobResult {
   perSecond: number;
@@ -78,7 +95,7 @@ export function createSendJob(
 
 /** Requests of any JSON-RPC method. */
 export function createCallJob(url: string, method: string, params: object, more: Partial<RequestJob>): Job {
-  return { ...createSendJob(url, '', {}, more), body: rpcBody(method, params) };
+  return createSendJob(url, '', {}, { ...more, body: rpcBody(method, params) });
 }
 
 /** Conditional reads of tasks over HTTP+JSON, each answered with 304. */
@@ -129,7 +146,7 @@ export function createSubscriptionJob(url: string, tasks: string[]): Job {
 export function createWebhookJob(url: string, more: Partial<WebhookJob>): Job {
   const configuration = {
     returnImmediately: true,
-    taskPushNotificationConfig: { url: 'http://127.0.0.1:%PORT%/webhook' },
+    taskPushNotificationConfig: { url: 'http://%HOST%:%PORT%/webhook' },
   };
   const body = sendBody('', configuration);
   return { ...rpcPath, kind: 'webhooks', url, body, connections: 1, count: 100, each: 3, ...more };

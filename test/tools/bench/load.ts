@@ -2,15 +2,12 @@
  * The load, in a separate process, so that it does not count towards the measured processes. It gets jobs as messages, one
  * at a time, and answers each with its result.
  */
-import { randomUUID } from 'node:crypto';
-import { createServer } from 'node:http';
-import { Pool, request } from 'undici';
-import { getPercentile } from '../percentile.ts';
+import { request } from 'undici';
 import { Connection } from './http-client.ts';
-import type { Job, JobResult, RequestJob, RequestTemplate, StreamJob, WebhookJob } from './jobs.ts';
+import type { Job, JobResult, RequestJob, StreamJob } from './jobs.ts';
+import { fill, now, summarise } from './requests.ts';
 import { serveParent } from './serve-parent.ts';
-
-const now = () => performance.timeOrigin + performance.now();
+import { openReceiver, receiveWebhooks } from './webhook-load.ts';
 
 serveParent(async (job: Job) => ({ result: await run(job) }));
 
@@ -22,6 +19,8 @@ function run(job: Job): Promise<JobResult> {
       return readStreams(job);
     case 'webhooks':
       return receiveWebhooks(job);
+    case 'receiver':
+      return openReceiver();
     case 'open':
       return openStreams(job);
     default:
@@ -57,14 +56,6 @@ async function sendRequests(job: RequestJob): Promise<JobResult> {
   return { perSecond, latencies: summarise(latencies), ids };
 }
 
-function fill({ path, headers, body }: RequestTemplate, task: string) {
-  return {
-    path: path.replace('%TASK%', task),
-    headers,
-    body: body?.replace('%TASK%', task).replace('%NEW%', randomUUID()) ?? null,
-  };
-}
-
 /**
  * Reads streams, one after the other on each connection. Measures from the request to the completed event, and from the
  * time that an event carries to its arrival.
@@ -94,48 +85,6 @@ async function readStreams(job: StreamJob): Promise<JobResult> {
   return { perSecond, latencies: summarise(job.events ? events : whole), ids: [] };
 }
 
-/** Sends tasks and receives their webhooks. Measures from the timestamp of an event to its arrival. */
-async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
-  const latencies: number[] = [];
-  let arrived: () => void = () => undefined;
-  const server = createServer((incoming, outgoing) => {
-    const at = now();
-    let text = '';
-    incoming.on('data', (chunk) => (text += String(chunk)));
-    incoming.on('end', () => {
-      outgoing.writeHead(204).end();
-      const written = /"timestamp":"([^"]+)"/.exec(text)?.[1] ?? '';
-      latencies.push(at - Date.parse(written));
-      arrived();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  const body = job.body?.replace('%PORT%', String(port));
-  const pool = new Pool(job.url, { connections: job.connections });
-  const from = performance.now();
-  let sent = 0;
-  await Promise.all(
-    Array.from({ length: job.connections }, async () => {
-      while (sent++ < job.count) {
-        const filled = fill({ ...job, body }, '');
-        const before = latencies.length;
-        const response = await pool.request({ method: 'POST', ...filled });
-        const text = await response.body.text();
-        if (text.includes('"error"')) throw new Error(text);
-        if (job.connections > 1) continue;
-        // One connection measures an idle system: the next task waits for the webhooks of this one.
-        while (latencies.length < before + job.each) await new Promise<void>((done) => (arrived = done));
-      }
-    }),
-  );
-  while (latencies.length < job.count * job.each) await new Promise<void>((done) => (arrived = done));
-  const perSecond = (latencies.length * 1000) / (performance.now() - from);
-  await pool.close();
-  server.close();
-  return { perSecond, latencies: summarise(latencies), ids: [] };
-}
-
 /** Opens a stream to each task, resolves once each has had its first event, and leaves all of them open. */
 async function openStreams(job: RequestJob): Promise<JobResult> {
   const from = performance.now();
@@ -157,14 +106,5 @@ async function openStreams(job: RequestJob): Promise<JobResult> {
     perSecond: (job.tasks.length * 1000) / (performance.now() - from),
     latencies: summarise([]),
     ids: [],
-  };
-}
-
-function summarise(latencies: number[]): JobResult['latencies'] {
-  const sorted = latencies.toSorted((a, b) => a - b);
-  return {
-    count: sorted.length,
-    p50: getPercentile(sorted, 0.5) ?? 0,
-    p99: getPercentile(sorted, 0.99) ?? 0,
   };
 }

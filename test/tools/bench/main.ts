@@ -10,10 +10,12 @@ import { contentsCase } from './cases/contents.ts';
 import { conversationsCase } from './cases/conversations.ts';
 import { coldStartCase, memoryCase, sqlCase } from './cases/costs.ts';
 import { geminiCase } from './cases/gemini.ts';
-import { eventsCase, latencyCase, webhooksCase } from './cases/latency.ts';
+import { eventsCase, latencyCase } from './cases/latency.ts';
 import { getTaskCase, listTasksCase } from './cases/reads.ts';
+import { recoveryCase } from './cases/recovery.ts';
 import { viewsCase } from './cases/views.ts';
 import { waitsCase } from './cases/waits.ts';
+import { webhooksCase } from './cases/webhooks.ts';
 import { stepsCase, wholeCase } from './cases/whole.ts';
 import { formatFigures, formatValue } from './figures.ts';
 import { plot } from './plot.ts';
@@ -33,6 +35,7 @@ const cases: Record<string, BenchCase> = {
   listTasks: listTasksCase,
   views: viewsCase,
   webhooks: webhooksCase,
+  recovery: recoveryCase,
   coldStart: coldStartCase,
   memory: memoryCase,
   sql: sqlCase,

@@ -30,7 +30,12 @@ export interface MeasuredProcess {
 export interface Rig {
   readonly stack: Stack;
   service(kind: ServiceKind, env?: Record<string, string>): Promise<MeasuredProcess>;
-  peer(name: 'sdk' | 'floor' | 'graphile' | 'dbos', env: Record<string, string>): Promise<MeasuredProcess>;
+  peer(
+    name: 'sdk' | 'floor' | 'graphile' | 'dbos' | 'posts',
+    env: Record<string, string>,
+  ): Promise<MeasuredProcess>;
+  /** Starts another file, which answers messages (serve-parent.ts). */
+  helper(file: string): Promise<MeasuredProcess>;
   /** An empty database on the same server. */
   createEmptyDatabase(): Promise<string>;
   /** Runs a job in the load process. */
@@ -57,7 +62,11 @@ export async function startServer(): Promise<{ stop(): Promise<void> }> {
   };
 }
 
-export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
+/** @param extra environment variables of the services */
+export async function withRig<T>(
+  run: (rig: Rig) => Promise<T>,
+  extra: Record<string, string> = {},
+): Promise<T> {
   const cleanup = createCleanup();
   try {
     const stack = await startStack(cleanup, {
@@ -71,6 +80,7 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
       MAX_STREAMS_PER_CALLER: '20000',
       MAX_CONNECTIONS: '40000',
       MAX_CONNECTIONS_PER_ADDRESS: '0',
+      ...extra,
     });
     const start = async (file: string, env: Record<string, string>, ready: boolean, flags: string[] = []) => {
       const started = await startProcess(file, env, ready, flags);
@@ -90,6 +100,7 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
       // Warnings about the peers' own code do not help a reader of the figures.
       peer: (name, env) =>
         start(path.join(here, 'peers', `${name}.ts`), { NODE_NO_WARNINGS: '1', ...env }, name === 'sdk'),
+      helper: (file) => start(file, {}, false),
       createEmptyDatabase: () => createEmptyDatabase(stack.databaseUrl),
       load: async (job) => {
         const { result, error } = await loader.ask<{ result?: JobResult; error?: string }>(job);

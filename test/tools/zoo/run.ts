@@ -50,7 +50,7 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
   const scheduler = createDeliveryScheduler({
     project: stack.env['GOOGLE_CLOUD_PROJECT'] ?? '',
     location: 'us-central1',
-    queue: 'longhaul-webhooks',
+    queues: ['longhaul-webhooks'],
     dispatcherUrl: stack.env['DISPATCHER_URL'] ?? '',
     serviceAccount: undefined,
     emulatorHost: stack.env['CLOUD_TASKS_EMULATOR_HOST'],

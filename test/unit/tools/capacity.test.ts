@@ -37,7 +37,7 @@ describe('estimateCapacity', () => {
   test('sizes workers for the turns that run at once', () => {
     const { tasksPerSecond, concurrentTurns, worker, connections, storedGibibytes, costs, problems } =
       estimateCapacity(load);
-    assert.deepEqual([tasksPerSecond, concurrentTurns, worker, connections], [2, 200, 3, 11 + 30 + 10 + 2]);
+    assert.deepEqual([tasksPerSecond, concurrentTurns, worker, connections], [2, 200, 3, 11 + 30 + 11 + 2]);
     assert.equal(storedGibibytes, 84.375);
     assert.deepEqual(costs[0], ['models: tokens', 86_400 * 30 * 0.003]);
     assert.deepEqual(problems, []);

@@ -5,11 +5,14 @@ import { AttemptScheduler, type AttemptSlot } from '#services/dispatcher/schedul
 import { SharedSlots } from '#services/dispatcher/schedule/shared-slots.ts';
 import { getDestination } from '#shared/net/destination.ts';
 
-function createScheduler(options: { concurrency?: number; receiverConcurrency?: number } = {}) {
+function createScheduler(
+  options: { concurrency?: number; receiverConcurrency?: number; maxReceiverConcurrency?: number } = {},
+) {
   let now = 0;
   const scheduler = new AttemptScheduler({
     concurrency: options.concurrency ?? 200,
     receiverConcurrency: options.receiverConcurrency ?? 20,
+    maxReceiverConcurrency: options.maxReceiverConcurrency ?? options.receiverConcurrency ?? 20,
     now: () => now,
     chance: () => 0,
   });
@@ -244,6 +247,25 @@ describe('AttemptScheduler', () => {
     assert.equal(late.delaySeconds, 0.25);
     release(entered, true);
     assert.equal((await acquire('a', url)).kind, 'acquired');
+  });
+
+  test('gives a receiver more attempts at a time when it answers', async () => {
+    const { acquire, acquireMany } = createScheduler({ receiverConcurrency: 2, maxReceiverConcurrency: 8 });
+    const url = 'https://one.example/';
+    const slots = [await acquire('a', url), await acquire('a', url)];
+    for (const slot of slots) release(slot, true);
+    assert.equal((await acquireMany('a', 4, () => url)).acquired, 4);
+  });
+
+  test('reports its room, and the owners that have none', async () => {
+    const { scheduler, acquireMany } = createScheduler({ concurrency: 40 });
+    const getUrl = (n: number) => `https://host${n}.example/`;
+    await acquireMany('a', 19, getUrl);
+    assert.deepEqual(scheduler.getRoom(), { attempts: 21, busyOwners: [] });
+    await acquireMany('a', 1, getUrl);
+    assert.deepEqual(scheduler.getRoom(), { attempts: 20, busyOwners: ['a'] });
+    for (let owner = 0; owner < 11; owner++) await acquireMany(`owner ${owner}`, 10, getUrl);
+    assert.equal(scheduler.getRoom().attempts, 0);
   });
 
   test('prefers waiters whose owner holds fewer slots of the host', async () => {

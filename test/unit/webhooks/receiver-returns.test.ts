@@ -1,7 +1,7 @@
 /** Which deliveries are attempted again when their receiver is back, with a stopped clock. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { AttemptOutcome } from '#shared/db/webhooks/settle.ts';
+import type { AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { ReceiverReturns, type EndedAttempt } from '#services/dispatcher/schedule/returns.ts';
 
 const retry: AttemptOutcome = { kind: 'retry', delaySeconds: 300 };

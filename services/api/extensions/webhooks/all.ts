@@ -3,7 +3,8 @@ import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
-import { toConfigText, type ConfigKey } from '#shared/db/webhooks/claim.ts';
+import { toConfigText } from '#shared/db/webhooks/attempts/claim.ts';
+import type { ConfigKey } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
 import {
   countRedeliveries,

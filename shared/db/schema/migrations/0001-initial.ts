@@ -90,6 +90,12 @@ const tasks = [
     lease_until timestamptz not null
   ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000)`,
 
+  // One row for each worker process, which it writes once a second; see turns/heartbeats.ts.
+  `create table worker_heartbeats (
+    worker text primary key,
+    beats bigint not null default 0
+  ) with (fillfactor = 50, autovacuum_vacuum_threshold = 2000)`,
+
   //   opens_context  the context is new with this task, so its first turn has no history
   //   child_group    the group of which the task is a child; see child_groups
   //   children       the children that the task has started; null: none
@@ -346,7 +352,8 @@ const children = [
 
 const outbox = [
   // Wake-ups to publish after their transaction commits (invariant 2). The writer publishes at once; the
-  // relay takes rows whose claim has expired.
+  // relay takes rows whose claim has expired. Dispatchers with room take those of deliveries before
+  // (webhooks/attempts/take.ts). The owner of a delivery is null for what a dispatcher itself has written.
   `create table outbox (
     id bigint generated always as identity primary key,
     kind text not null,
@@ -416,7 +423,8 @@ const queues = [
 
 const webhooks = [
   // Secrets are encrypted. While a secret is being changed, both sign until previous_secret_until. failures
-  // counts the attempts in a row that failed, over all deliveries. A disabled config delivers nothing.
+  // counts the attempts in a row that failed, over all deliveries. A disabled config delivers nothing. Each record of an
+  // attempt writes the row, which stays on its page (heap-only tuples).
   `create table webhook_configs (
     task_id uuid not null,
     id text not null,
@@ -437,7 +445,7 @@ const webhooks = [
     previous_secret_until timestamptz,
     ordered boolean not null default true,
     primary key (task_id, id)
-  )`,
+  ) with (fillfactor = 60)`,
   // Lists the configs of an owner by health (webhooks/health.ts). Deliveries that succeed change none of its columns.
   `create index webhook_configs_by_health on webhook_configs
     (owner, tenant, (case when disabled_at is not null then 2 when failures > 0 then 1 else 0 end), task_id, id)`,

@@ -14,11 +14,12 @@ import { createAccept } from '#shared/db/tasks/accept.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
-import { createDeliveryClaim, type ConfigKey } from '#shared/db/webhooks/claim.ts';
+import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
+import type { ConfigKey } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { deliverTest } from '#shared/db/webhooks/deliveries.ts';
-import { createAttemptRecorder } from '#shared/db/webhooks/record.ts';
-import type { Attempt } from '#shared/db/webhooks/settle.ts';
+import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
+import type { Attempt } from '#shared/db/webhooks/attempts/settle.ts';
 import type { WebhookRow } from '#shared/db/tasks/accept.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import {

@@ -15,9 +15,10 @@ import { createVersionReader } from '#shared/db/tasks/read.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { extendLeases } from '#shared/db/turns/leases.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
-import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import { createAttemptRecorder } from '#shared/db/webhooks/record.ts';
-import type { Attempt, AttemptOutcome } from '#shared/db/webhooks/settle.ts';
+import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
+import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
+import type { Attempt, AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { caller, newTask, newTurnEnd, newWebhook } from '../../../support/database/new-task.ts';
 import { findReads, type QueryPlan } from '../../../support/database/plan.ts';
@@ -41,8 +42,9 @@ const outcomes: AttemptOutcome[] = [{ kind: 'delivered' }, { kind: 'retry', dela
 function newAttempt(taskId: string, outcome: AttemptOutcome, claimed?: ClaimedDelivery): Attempt {
   const config = { ...newWebhook({ id: 'c' }), owner: 'ada', previousSecret: null };
   const counts = { seq: 1, attempt: 1, fence: 1, failures: 0, mergedFrom: null, thin: false };
+  const event = { event: undefined, traceparent: null };
   return {
-    delivery: claimed ?? { taskId, configId: 'c', ...counts, config },
+    delivery: claimed ?? { taskId, configId: 'c', ...counts, ...event, config },
     startedAt: new Date(),
     durationMs: 1,
     status: 200,

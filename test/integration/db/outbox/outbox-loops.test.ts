@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { createDeliveryClaim } from '#shared/db/webhooks/claim.ts';
+import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { startOutboxLoops } from '#shared/outbox/loops.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
-import { reconcile } from '#shared/outbox/reconciler.ts';
+import { createReconciler } from '#shared/outbox/reconciler.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { newTask } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
@@ -54,7 +54,7 @@ test('a start time that is near is timed by the process whose pass finds it', as
   const outbox = createOutboxPublisher({
     db,
     publishTurns: async () => published.resolve(Date.now()),
-    scheduleDelivery: async () => undefined,
+    scheduleDeliveries: async () => undefined,
     log,
   });
   const task = newTask({ startAt: new Date(Date.now() + 3_600_000).toISOString() });
@@ -69,7 +69,7 @@ test('a start time that is near is timed by the process whose pass finds it', as
     interruptedExpirySeconds: 60,
     retentionSeconds: 0,
   };
-  await reconcile({ db, outbox, config, log });
+  await createReconciler({ db, outbox, config, log })();
   t.after(() => outbox.idle());
   const late = (await published.promise) - rows[0]!.at.getTime();
   assert.ok(late >= 0, `${-late} ms early`);
@@ -84,7 +84,7 @@ describe('a start time within ten seconds', () => {
     const outbox = createOutboxPublisher({
       db,
       publishTurns: async () => published.resolve(Date.now()),
-      scheduleDelivery: async () => undefined,
+      scheduleDeliveries: async () => undefined,
       log,
     });
     const task = startIn(300);
@@ -265,6 +265,39 @@ describe('outbox loops', () => {
   });
 });
 
+describe('retention', () => {
+  test('logs a whole pass in one line, and not again within a minute', async () => {
+    const lines: unknown[] = [];
+    const recording = Object.assign(Object.create(log), {
+      info: (line: unknown) => lines.push(line),
+    }) as typeof log;
+    const config = {
+      reconcileMs: 2_000,
+      wakeupGraceSeconds: 30,
+      interruptedExpirySeconds: 60,
+      retentionSeconds: 60,
+    };
+    const outbox = {
+      publish: () => undefined,
+      publishAll: async () => undefined,
+      idle: async () => undefined,
+    };
+    const reconcile = createReconciler({ db, outbox, config, log: recording });
+    const insertEnded = (count: number) =>
+      sql`
+      insert into gates (task_id, last_event, wakeup_at, state_class, settled_at)
+      select gen_random_uuid(), 1, now(), 2, now() - interval '2 minutes' from generate_series(1, ${count}::int)`.execute(
+        db,
+      );
+    await insertEnded(250);
+    while (await reconcile());
+    assert.deepEqual(lines, [{ found: { deleted_tasks: 250 } }]);
+    await insertEnded(5);
+    while (await reconcile());
+    assert.equal(lines.length, 1);
+  });
+});
+
 describe('delivery scheduler', () => {
   test('wakes the dispatcher once for each wake-up, when it is due', async (t) => {
     const receiver = await startReceiver(t);
@@ -272,13 +305,15 @@ describe('delivery scheduler', () => {
     const scheduler = createDeliveryScheduler({ ...config, dispatcherUrl: receiver.url });
     t.after(() => scheduler.close());
     const wakeup = { id: '1', taskId: 'task', configId: 'hook' };
-    await scheduler.scheduleDelivery({ ...wakeup, dueAt: new Date() });
+    await scheduler.scheduleDeliveries([{ ...wakeup, dueAt: new Date() }]);
     await receiver.count(1);
     const due = performance.now() + 300;
     const dueAt = new Date(Date.now() + 300);
-    await scheduler.scheduleDelivery({ ...wakeup, id: '2', dueAt });
-    await scheduler.scheduleDelivery({ ...wakeup, id: '2', dueAt: new Date() });
-    await scheduler.scheduleDelivery({ ...wakeup, id: '3', dueAt: new Date(Date.now() + 40 * 86_400_000) });
+    await scheduler.scheduleDeliveries([{ ...wakeup, id: '2', dueAt }]);
+    await scheduler.scheduleDeliveries([{ ...wakeup, id: '2', dueAt: new Date() }]);
+    await scheduler.scheduleDeliveries([
+      { ...wakeup, id: '3', dueAt: new Date(Date.now() + 40 * 86_400_000) },
+    ]);
     await receiver.count(2);
     assert.ok(receiver.received[1]!.at >= due - 1);
     for (const { path, method, body, headers } of receiver.received) {
@@ -286,8 +321,26 @@ describe('delivery scheduler', () => {
         [method, path, headers['content-type']],
         ['POST', '/hook/deliver', 'application/json'],
       );
-      assert.deepEqual(JSON.parse(body), { taskId: 'task', configId: 'hook' });
+      assert.deepEqual(JSON.parse(body), { configs: [{ taskId: 'task', configId: 'hook' }] });
     }
     assert.equal(receiver.received.length, 2);
+  });
+
+  test('spreads Cloud Tasks over its queues', async (t) => {
+    const receiver = await startReceiver(t);
+    const queues = ['q', 'q2', 'q3'];
+    const { config } = await startDispatchers(t, db, 1, { queues });
+    const scheduler = createDeliveryScheduler({ ...config, dispatcherUrl: receiver.url });
+    t.after(() => scheduler.close());
+    const configs = Array.from({ length: 3 }, (_, at) => ({ taskId: `task ${at}`, configId: 'hook' }));
+    await Promise.all(
+      Array.from({ length: 30 }, (_, id) =>
+        scheduler.scheduleDeliveries(configs.map((key) => ({ ...key, id: String(id), dueAt: new Date(0) }))),
+      ),
+    );
+    await receiver.count(30);
+    const used = new Set(receiver.received.map(({ headers }) => headers['x-cloudtasks-queuename']));
+    assert.deepEqual(used, new Set(queues));
+    assert.deepEqual(JSON.parse(receiver.received[0]!.body), { configs });
   });
 });

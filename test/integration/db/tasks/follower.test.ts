@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
+import { eventsChannel } from '#shared/db/events/fan-out.ts';
 import { createEventHints } from '#shared/db/events/hints.ts';
 import { readLogPosition, tailEvents } from '#shared/db/events/read.ts';
 import { createTurnWriter, type NewEvent } from '#shared/db/turns/write.ts';
@@ -19,7 +20,7 @@ describe('follower', () => {
     const database = await connectToTestDatabase();
     ({ db } = database);
     const log = createLogger('test', 'silent');
-    const hints = createEventHints({ url: database.url }, log);
+    const hints = createEventHints({ url: database.url }, eventsChannel, log);
     follower = createFollower({ db, hints, log, pollMs: 10 });
     cleanup.after(() => Promise.all([follower.close(), hints.close()]));
   });

@@ -1,7 +1,7 @@
-/** Times of single tasks, events and webhooks. */
-import { createStreamJob, createWebhookJob } from '../jobs.ts';
+/** Times of single tasks and events. */
+import { createStreamJob } from '../jobs.ts';
 import { withRig } from '../rig.ts';
-import { ms, perSecond, type BenchCase } from '../rounds.ts';
+import { ms, type BenchCase } from '../rounds.ts';
 
 /** One task at a time, as a stream: from the request to the completed event, which a worker writes. */
 export const latencyCase: BenchCase = () =>
@@ -26,19 +26,5 @@ export const eventsCase: BenchCase = () =>
       ms('one stream, p99', latencies.p99, 30),
       ms('20 streams of 50 events a second, p50', many.latencies.p50),
       ms('20 streams of 50 events a second, p99', many.latencies.p99),
-    ];
-  });
-
-/** From the timestamp of an event to its webhook, signed and checked as in production. */
-export const webhooksCase: BenchCase = () =>
-  withRig(async (rig) => {
-    const [api] = await Promise.all([rig.service('api'), rig.service('worker'), rig.service('dispatcher')]);
-    await rig.load(createWebhookJob(api.url, { count: 50 }));
-    const idle = await rig.load(createWebhookJob(api.url, { count: 150 }));
-    const many = await rig.load(createWebhookJob(api.url, { count: 1_500, connections: 32 }));
-    return [
-      ms('event to POST, idle, p50', idle.latencies.p50, 25),
-      ms('event to POST, idle, p99', idle.latencies.p99, 100),
-      perSecond('webhooks, 1,500 tasks with three each', many.perSecond),
     ];
   });

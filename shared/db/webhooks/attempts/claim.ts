@@ -20,18 +20,22 @@
  * attempt in flight claims the next delivery or wakes it. Claims and records lock the config first, and a
  * record writes a new version of its row. A claim that waited for a record detects by the version that its
  * snapshot is stale, and runs again.
+ *
+ * A claim reads small events along, so that most attempts need no other statement before their POST.
  */
-import { sql } from 'kysely';
-import { createBatcher } from '../client/batcher.ts';
-import { fewRows, seconds } from '../client/fragments.ts';
-import type { Db } from '../client/pool.ts';
-import { int, rows as toRows, text, uuid } from '../client/rows.ts';
-import type { WebhookRow } from '../tasks/accept.ts';
-
-export interface ConfigKey {
-  taskId: string;
-  configId: string;
-}
+import { sql, type RawBuilder } from 'kysely';
+import { createBatcher } from '../../client/batcher.ts';
+import { fewRows, seconds } from '../../client/fragments.ts';
+import type { Db } from '../../client/pool.ts';
+import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
+import {
+  clock,
+  selectClaimed,
+  toClaimed,
+  type ClaimedDelivery,
+  type ClaimRow,
+  type ConfigKey,
+} from './claim-rows.ts';
 
 export function toConfigText({ taskId, configId }: ConfigKey): string {
   return JSON.stringify([taskId, configId]);
@@ -43,28 +47,6 @@ export function toConfigRows(attempts: readonly { delivery: ConfigKey }[]) {
     task_id: uuid(({ delivery }) => delivery.taskId),
     config_id: text(({ delivery }) => delivery.configId),
   });
-}
-
-/** The right to make one attempt at a delivery, until the lease expires or the fence is raised. */
-export interface ClaimedDelivery extends ConfigKey {
-  /** The number of the event; negative for a test. */
-  seq: number;
-  /** The number of this attempt at this delivery, from 1. */
-  attempt: number;
-  fence: number;
-  /** Attempts at this delivery that failed since it was last scheduled. */
-  failures: number;
-  /** The first of the events that were merged into this one, or null. */
-  mergedFrom: number | null;
-  /** The receiver refused the full body as too large. */
-  thin: boolean;
-  config: ClaimedConfig;
-}
-
-export interface ClaimedConfig extends WebhookRow {
-  owner: string;
-  /** Encrypted. For a limited time it signs in addition to the newer secret. */
-  previousSecret: string | null;
 }
 
 export interface ClaimRequest extends ConfigKey {
@@ -97,33 +79,6 @@ export function createDeliveryClaim(
   );
 }
 
-interface ClaimRow {
-  task_id: string;
-  config_id: string;
-  stale: boolean;
-  wait_ms: number | null;
-  /** The rest is null if the delivery was not claimed. */
-  seq: number | null;
-  attempt: number;
-  fence: number;
-  failures: number;
-  merged_from: number | null;
-  thin: boolean;
-  owner: string;
-  url: string;
-  token: string | null;
-  auth_scheme: string | null;
-  auth_credentials: string | null;
-  events: WebhookRow['events'];
-  protocol_version: string;
-  signing_secret: string | null;
-  previous_secret: string | null;
-  ordered: boolean;
-}
-
-/** The clock, not `now()`: after waiting for a lock, a retry may have become due. */
-const clock = sql`clock_timestamp()`;
-
 const isFree = sql`(d.lease_until is null or d.lease_until < now())`;
 
 /** @returns by `toConfigText`, without configs that are gone or disabled */
@@ -132,12 +87,20 @@ export async function claimDeliveries(
   leaseSeconds: number,
   requests: readonly ClaimRequest[],
 ): Promise<Map<string, ClaimedQueue>> {
+  const input = sql`input as (${toRows('input', requests, {
+    task_id: uuid((request) => request.taskId),
+    config_id: text((request) => request.configId),
+    max: int((request) => request.limit),
+  })} ${fewRows(requests.length)})`;
   const { rows } = await sql<ClaimRow>`-- prepared
-    with input as (${toRows('input', requests, {
-      task_id: uuid((request) => request.taskId),
-      config_id: text((request) => request.configId),
-      max: int((request) => request.limit),
-    })} ${fewRows(requests.length)}),
+    with ${input}, ${claimFrom(leaseSeconds)} ${selectClaimed}`.execute(db);
+  const limits = new Map(requests.map((request) => [toConfigText(request), request.limit]));
+  return toResults(db, leaseSeconds, rows, (key) => limits.get(toConfigText(key)) ?? 0);
+}
+
+/** CTEs that claim deliveries, from a CTE `input (task_id, config_id, max)`. */
+export function claimFrom(leaseSeconds: number): RawBuilder<unknown> {
+  return sql`
     -- Waits for claims and records in progress, and reads the configs as they are afterwards. A config without pending
     -- deliveries is left alone: what is written later has a wake-up of its own.
     locked as (
@@ -177,32 +140,22 @@ export async function claimDeliveries(
         and d.state = 'pending' and d.fence = candidate.fence
         and candidate.free and candidate.due_at <= ${clock} and candidate.max > 0
       returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from, d.thin
-    )
-    select config.task_id, config.id as config_id, config.stale,
-      (extract(epoch from candidate.due_at - ${clock}) * 1000)::float8 as wait_ms,
-      claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from, claimed.thin,
-      config.owner, config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
-      config.signing_secret, case when config.previous_secret_until > now() then config.previous_secret end as previous_secret,
-      config.ordered
-    from config
-    left join candidate on candidate.task_id = config.task_id and candidate.config_id = config.id and candidate.free
-    left join claimed on claimed.task_id = config.task_id and claimed.config_id = config.id and claimed.seq = candidate.seq
-    order by candidate.due_at, candidate.seq`.execute(db);
-  return toResults(db, leaseSeconds, requests, rows);
+    )`;
 }
 
-async function toResults(
+export async function toResults(
   db: Db,
   leaseSeconds: number,
-  requests: readonly ClaimRequest[],
   rows: readonly ClaimRow[],
+  getLimit: (key: ConfigKey) => number,
 ): Promise<Map<string, ClaimedQueue>> {
   const results = new Map<string, ClaimedQueue>();
-  const stale = new Set<string>();
+  const stale: ConfigKey[] = [];
   for (const row of rows) {
-    const key = toConfigText({ taskId: row.task_id, configId: row.config_id });
+    const configKey = { taskId: row.task_id, configId: row.config_id };
+    const key = toConfigText(configKey);
     if (row.stale) {
-      stale.add(key);
+      stale.push(configKey);
       continue;
     }
     const result = results.get(key) ?? { deliveries: [], waitMs: undefined };
@@ -210,35 +163,9 @@ async function toResults(
     if (row.seq !== null) result.deliveries.push(toClaimed(row, row.seq));
     else if (row.wait_ms !== null) result.waitMs ??= Math.max(0, Math.ceil(row.wait_ms));
   }
-  if (stale.size > 0) {
-    const again = requests.filter((request) => stale.has(toConfigText(request)));
+  if (stale.length > 0) {
+    const again = stale.map((key) => ({ ...key, limit: getLimit(key) }));
     for (const [key, result] of await claimDeliveries(db, leaseSeconds, again)) results.set(key, result);
   }
   return results;
-}
-
-function toClaimed(row: ClaimRow, seq: number): ClaimedDelivery {
-  return {
-    taskId: row.task_id,
-    configId: row.config_id,
-    seq,
-    attempt: row.attempt,
-    fence: row.fence,
-    failures: row.failures,
-    mergedFrom: row.merged_from,
-    thin: row.thin,
-    config: {
-      id: row.config_id,
-      owner: row.owner,
-      url: row.url,
-      token: row.token,
-      authScheme: row.auth_scheme,
-      authCredentials: row.auth_credentials,
-      events: row.events,
-      protocolVersion: row.protocol_version,
-      signingSecret: row.signing_secret,
-      previousSecret: row.previous_secret,
-      ordered: row.ordered,
-    },
-  };
 }

@@ -1,13 +1,13 @@
 /** Makes deliveries due now that wait for a retry, because their receiver is back. */
 import { sql } from 'kysely';
-import type { DeliveryWakeup } from '../../domain/wakeup.ts';
-import { databaseNow } from '../../runtime/clock.ts';
-import { seconds } from '../client/fragments.ts';
-import type { Db } from '../client/pool.ts';
-import { int, rows as toRows, text, uuid } from '../client/rows.ts';
+import type { DeliveryWakeup } from '../../../domain/wakeup.ts';
+import { databaseNow } from '../../../runtime/clock.ts';
+import { seconds } from '../../client/fragments.ts';
+import type { Db } from '../../client/pool.ts';
+import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
 import type { DeferralReason } from './settle.ts';
-import { insertOutbox } from '../outbox/outbox.ts';
-import type { ConfigKey } from './claim.ts';
+import { insertOutbox } from '#shared/db/outbox/outbox.ts';
+import type { ConfigKey } from './claim-rows.ts';
 
 export interface DeliveryKey extends ConfigKey {
   seq: number;

@@ -4,13 +4,13 @@
  *   lock configs ──▶ settle (fenced) ──▶ log the attempts, count failures, merge what waits behind a failure, wake retries
  */
 import { sql, type RawBuilder } from 'kysely';
-import type { DeliveryWakeup } from '../../domain/wakeup.ts';
-import { fewRows, seconds } from '../client/fragments.ts';
-import type { Db } from '../client/pool.ts';
-import { areContentsEncrypted, createSealerOfTasks } from '../contents/codec.ts';
-import { boolean, float, int, rows as toRows, text, timestamp, uuid } from '../client/rows.ts';
-import { insertOutbox } from '../outbox/outbox.ts';
-import type { ClaimedDelivery } from './claim.ts';
+import type { DeliveryWakeup } from '../../../domain/wakeup.ts';
+import { fewRows, seconds } from '../../client/fragments.ts';
+import type { Db } from '../../client/pool.ts';
+import { areContentsEncrypted, createSealerOfTasks } from '../../contents/codec.ts';
+import { boolean, float, int, rows as toRows, text, timestamp, uuid } from '../../client/rows.ts';
+import { insertOutbox } from '#shared/db/outbox/outbox.ts';
+import type { ClaimedDelivery } from './claim-rows.ts';
 import { mergeWaiting } from './coalesce.ts';
 
 export type AttemptOutcome =

@@ -10,22 +10,21 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
-import type { DeliveryWakeup } from '../../domain/wakeup.ts';
-import { createBatcher } from '../client/batcher.ts';
-import { isPassing } from '../client/errors.ts';
-import { seconds } from '../client/fragments.ts';
-import type { Db } from '../client/pool.ts';
-import { rows as toRows, text, uuid } from '../client/rows.ts';
-import { insertOutbox } from '../outbox/outbox.ts';
+import type { DeliveryWakeup } from '../../../domain/wakeup.ts';
+import { createBatcher } from '../../client/batcher.ts';
+import { isPassing } from '../../client/errors.ts';
+import { seconds } from '../../client/fragments.ts';
+import type { Db } from '../../client/pool.ts';
+import { rows as toRows, text, uuid } from '../../client/rows.ts';
+import { insertOutbox } from '#shared/db/outbox/outbox.ts';
 import {
   claimDeliveries,
   toConfigRows,
   toConfigText,
-  type ClaimedDelivery,
   type ClaimedQueue,
   type ClaimRequest,
-  type ConfigKey,
 } from './claim.ts';
+import type { ClaimedDelivery, ConfigKey } from './claim-rows.ts';
 import { findSettled, settleAttempts, toDeliveryText, type Attempt } from './settle.ts';
 
 export interface Recorded {

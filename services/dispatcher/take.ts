@@ -1,0 +1,97 @@
+/**
+ * Starts first attempts as soon as their events are committed: takes wake-ups from the outbox while this process has room,
+ * without a detour through Cloud Tasks.
+ *
+ *   hint of a commit, or room again ──▶ take and claim a set ──▶ attempts …
+ *            ▲                               │ as many as asked for: take again
+ *            └───────────────────────────────┘
+ *
+ * Wake-ups that no dispatcher takes within a second are handed to Cloud Tasks by their writer
+ * (shared/outbox/delivery-wakeups.ts). Owners that use their share of this process are left out, so that they do not delay
+ * the others.
+ */
+import type { Db } from '#shared/db/client/pool.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
+import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { AttemptScheduler } from './schedule/scheduler.ts';
+
+/** Wake-ups that one statement takes. */
+const maxTaken = 128;
+
+export interface Takes {
+  /** Takes what is due, if this process has room. */
+  wake(): void;
+  /** Takes nothing more, and resolves when the attempts have ended. */
+  close(): Promise<void>;
+}
+
+export function createTakes(parts: {
+  db: Db;
+  leaseSeconds: number;
+  /** Deliveries of one config that are attempted at the same time. */
+  maxConcurrency: number;
+  scheduler: AttemptScheduler;
+  /** Makes attempts at a delivery and those that follow it. */
+  attemptAll: (first: ClaimedDelivery) => Promise<void>;
+  log: Logger;
+}): Takes {
+  const { db, leaseSeconds, maxConcurrency, scheduler, attemptAll, log } = parts;
+  const attempts = new Set<Promise<void>>();
+  const closing = new AbortController();
+  let wanted = false;
+  /** The outbox may have wake-ups for which there was no room. */
+  let left = false;
+  let taking: Promise<void> | undefined;
+
+  function wake(): void {
+    wanted = true;
+    taking ??= takeAll().finally(() => {
+      taking = undefined;
+      // It was asked to take more after it had ended.
+      if (wanted && !closing.signal.aborted) wake();
+    });
+  }
+
+  async function takeAll(): Promise<void> {
+    while (wanted && !closing.signal.aborted) {
+      wanted = false;
+      const { attempts: room, busyOwners } = scheduler.getRoom();
+      left = room === 0 || busyOwners.length > 0;
+      if (room === 0) return;
+      try {
+        const wakeups = Math.min(room, maxTaken);
+        const request = { wakeups, limit: maxConcurrency, exceptOwners: busyOwners };
+        const { taken, queues } = await takeDeliveries(db, leaseSeconds, request);
+        for (const { deliveries } of queues.values()) for (const delivery of deliveries) start(delivery);
+        wanted ||= taken === wakeups;
+      } catch (error) {
+        log.debug({ error: errorMessage(error) }, 'no wake-ups of deliveries taken');
+      }
+    }
+  }
+
+  function start(delivery: ClaimedDelivery): void {
+    const { taskId, configId } = delivery;
+    const attempt = attemptAll(delivery)
+      // The lease expires, and the reconciler finds the delivery.
+      .catch((error: unknown) =>
+        log.warn({ taskId, configId, error: errorMessage(error) }, 'webhook attempt not recorded'),
+      )
+      .finally(() => attempts.delete(attempt));
+    attempts.add(attempt);
+  }
+
+  scheduler.onRoom(() => {
+    if (left && scheduler.getRoom().attempts > 0) wake();
+  });
+
+  return {
+    wake,
+    close: async () => {
+      closing.abort();
+      await taking;
+      await Promise.all(attempts);
+    },
+  };
+}

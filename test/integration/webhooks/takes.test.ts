@@ -1,0 +1,126 @@
+/** Dispatchers take wake-ups from the outbox, so that first attempts need no Cloud Task. */
+import assert from 'node:assert/strict';
+import { beforeEach, describe, test } from 'node:test';
+import { deliveriesChannel } from '#shared/db/events/fan-out.ts';
+import { createEventHints } from '#shared/db/events/hints.ts';
+import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
+import type { DeliveryWakeup } from '#shared/domain/wakeup.ts';
+import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
+import { createLogger } from '#shared/runtime/log.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { waitForDeliveries } from '../../support/webhooks/deliveries.ts';
+import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+
+const timeout = 60_000;
+const { db, url } = await connectToTestDatabase();
+const log = createLogger('test', 'silent');
+const all = { wakeups: 100, limit: 16, exceptOwners: [] };
+
+beforeEach(() => db.deleteFrom('outbox').execute());
+
+const readWakeups = async () =>
+  (await db.selectFrom('outbox').select('task_id').where('kind', '=', 'delivery').execute()).length;
+
+describe('takeDeliveries', () => {
+  test('claims what the wake-ups are for, with small events', { timeout }, async () => {
+    const { taskId, contextId } = await startTask(db, undefined, webhookTo('https://example.com/'));
+    const { taken, queues } = await takeDeliveries(db, 30, all);
+    assert.equal(taken, 1);
+    const [delivery] = [...queues.values()].flatMap(({ deliveries }) => deliveries);
+    assert.deepEqual([delivery?.taskId, delivery?.seq, delivery?.attempt], [taskId, 1, 1]);
+    assert.ok(JSON.stringify(delivery?.event?.payload).includes(contextId));
+    assert.equal(await readWakeups(), 0);
+    assert.deepEqual((await takeDeliveries(db, 30, all)).taken, 0);
+  });
+
+  test('takes each wake-up once in several processes', { timeout }, async () => {
+    for (let count = 0; count < 6; count++) await startTask(db, undefined, webhookTo('https://example.com/'));
+    const takes = await Promise.all([1, 2, 3].map(() => takeDeliveries(db, 30, { ...all, wakeups: 2 })));
+    const claimed = takes.flatMap(({ queues }) =>
+      [...queues.values()].flatMap(({ deliveries }) => deliveries),
+    );
+    assert.equal(new Set(claimed.map(({ taskId }) => taskId)).size, claimed.length);
+    assert.equal(claimed.length + (await readWakeups()), 6);
+  });
+
+  test('leaves the wake-ups of owners without room, and those that are due later', { timeout }, async () => {
+    await startTask(db, undefined, webhookTo('https://example.com/'), 'busy');
+    const { taskId } = await startTask(db, undefined, webhookTo('https://example.com/'), 'other');
+    const later = await startTask(db, undefined, webhookTo('https://example.com/'), 'later');
+    const dueAt = new Date(Date.now() + 3_600_000);
+    await db.updateTable('outbox').set({ due_at: dueAt }).where('task_id', '=', later.taskId).execute();
+    const { taken, queues } = await takeDeliveries(db, 30, { ...all, exceptOwners: ['busy'] });
+    const claimed = [...queues.values()].flatMap(({ deliveries }) => deliveries);
+    assert.deepEqual([taken, claimed.map((delivery) => delivery.taskId)], [1, [taskId]]);
+    assert.equal(await readWakeups(), 2);
+  });
+});
+
+describe('a dispatcher that listens', () => {
+  test('attempts what is committed without a call of Cloud Tasks', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const dispatchers = await startDispatchers(t, db, 1);
+    const hints = createEventHints({ url }, deliveriesChannel, log);
+    t.after(() => hints.close());
+    hints.listen(() => dispatchers.take());
+    // Nothing publishes these wake-ups.
+    const task = await startTask(db, undefined, webhookTo(receiver.url));
+    await task.claim();
+    await task.end('TASK_STATE_COMPLETED');
+    await waitForDeliveries(db, task.taskId);
+    assert.deepEqual(receiver.events(), [1, 2, 3]);
+    assert.equal(dispatchers.calls(), 0);
+  });
+});
+
+describe('wake-ups of deliveries', () => {
+  /** An outbox publisher whose calls to Cloud Tasks the test sees. */
+  function createPublisher() {
+    const created: string[][] = [];
+    const outbox = createOutboxPublisher({
+      db,
+      publishTurns: async () => undefined,
+      scheduleDeliveries: async (wakeups) => void created.push(wakeups.map(({ taskId }) => taskId)),
+      log,
+    });
+    return { outbox, created };
+  }
+
+  /** Starts a task and returns its wake-up, which is not published. */
+  async function commit(): Promise<DeliveryWakeup> {
+    const { taskId } = await startTask(db, undefined, webhookTo('https://example.com/'));
+    const row = db
+      .selectFrom('outbox')
+      .select('id')
+      .where('task_id', '=', taskId)
+      .where('kind', '=', 'delivery');
+    const { id } = await row.executeTakeFirstOrThrow();
+    return { id, kind: 'delivery', taskId, configId: 'hook', dueAt: new Date(0) };
+  }
+
+  test('share Cloud Tasks if they are due, and have one each if they are not', { timeout }, async () => {
+    const { outbox, created } = createPublisher();
+    const due = [await commit(), await commit(), await commit()];
+    const later = { ...(await commit()), dueAt: new Date(Date.now() + 60_000) };
+    const muchLater = { ...(await commit()), dueAt: new Date(Date.now() + 90_000) };
+    await outbox.publishAll([...due, later, muchLater]);
+    assert.deepEqual(created.map(({ length }) => length).toSorted((a, b) => a - b), [1, 1, 3]);
+    await waitFor('the outbox to be empty', async () => (await readWakeups()) === 0);
+  });
+
+  test('need no Cloud Task once dispatchers take them', { timeout }, async () => {
+    const { outbox, created } = createPublisher();
+    const first = await commit();
+    await takeDeliveries(db, 30, all);
+    // Its deletion finds that a dispatcher has taken it.
+    await outbox.publishAll([first]);
+    const second = await commit();
+    await takeDeliveries(db, 30, all);
+    outbox.publish([second]);
+    await outbox.idle();
+    assert.deepEqual(created, [[first.taskId]]);
+  });
+});
