@@ -1,5 +1,6 @@
 /**
- * The loops that every worker and every dispatcher runs: the relay, the reconciler and the schedules.
+ * The loops that every worker and every dispatcher runs: the relay, the reconciler, the schedules and the watch for dead
+ * workers.
  *
  *   wait(interval ± a quarter) ──▶ pass ──more work──▶ next pass at once, or when it is due
  *            ▲                      │ error: the wait grows, up to 5 s
@@ -10,10 +11,12 @@ import { isPassing } from '../db/client/errors.ts';
 import type { Encryptor } from '../crypto/encryption.ts';
 import type { Db } from '../db/client/pool.ts';
 import type { GetOwnerLimits } from '../db/owners/limits.ts';
+import { beatMs } from '../db/turns/heartbeats.ts';
 import { backoffSeconds } from '../domain/backoff.ts';
 import type { OutboxConfig } from '../runtime/config/common.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
-import { reconcile } from './reconciler.ts';
+import { createDeadWorkers } from './dead-workers.ts';
+import { createReconciler } from './reconciler.ts';
 import { relayOutbox } from './relay.ts';
 import { runSchedules } from './schedules.ts';
 import type { OutboxPublisher } from './publisher.ts';
@@ -37,9 +40,15 @@ export function startOutboxLoops(parts: {
   const { db, outbox, config, getLimits, encryptor, log } = parts;
   const { wakeupGraceSeconds } = config;
   const stop = new AbortController();
+  const findDeadWorkers = createDeadWorkers({ db, outbox, wakeupGraceSeconds, log });
+  const reconcileOnce = createReconciler({ db, outbox, config, log });
   const loops = [
+    loop('dead workers', async () => {
+      await findDeadWorkers();
+      return beatMs;
+    }),
     loop('relay', async () => nowIf(await relayOutbox({ db, outbox }))),
-    loop('reconciler', async () => nowIf(await reconcile({ db, outbox, config, log }))),
+    loop('reconciler', async () => nowIf(await reconcileOnce())),
     loop('schedules', () => runSchedules({ db, outbox, getLimits, encryptor, wakeupGraceSeconds, log })),
   ];
 

@@ -5,9 +5,9 @@
  *    │ ▲                     │
  *    │ └──── extended ────┐  └──▶ superseded: the task was canceled, or another worker claimed it
  *    ▼                    │        (noticed within 500 ms, invariant 10)
- *   unconfirmed: the lease time has passed by this process's monotonic clock, because the database could not be
- *    │           reached or the process was paused. Nothing starts, but what runs continues: usually no other
- *    │           worker has claimed the task, and the work of a step may be worth many minutes
+ *   unconfirmed: the lease time, or that of the process's heartbeat, has passed by this process's monotonic clock,
+ *    │           because the database could not be reached or the process was paused. Nothing starts, but what runs
+ *    │           continues: usually no other worker has claimed the task, and the work of a step may be worth many minutes
  *    └──15 minutes later──▶ expired
  *
  * An attempt whose lease was taken over although its process lives has not crashed, and does not count.
@@ -19,6 +19,7 @@ import { extendLeases, findHeldLeases, type Lease } from '#shared/db/turns/lease
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { ProcessHeartbeat } from './process-heartbeat.ts';
 
 /** Longest time between two checks. A short lease is checked six times in its lease time. */
 const maxCheckMs = 500;
@@ -76,8 +77,14 @@ interface Entry {
   waiting: (() => void)[];
 }
 
-export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log: Logger }): LeaseHeartbeat {
-  const { db, leaseSeconds, log } = parts;
+/** The heartbeat of the process; without one, leases end only when they expire. */
+export function createLeaseHeartbeat(parts: {
+  db: Db;
+  leaseSeconds: number;
+  processHeartbeat?: Pick<ProcessHeartbeat, 'until' | 'onBeat'>;
+  log: Logger;
+}): LeaseHeartbeat {
+  const { db, leaseSeconds, processHeartbeat, log } = parts;
   const leaseMs = leaseSeconds * 1000;
   const held = new Map<string, Entry>();
   let extendAt = 0;
@@ -90,6 +97,21 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
     },
     Math.min(maxCheckMs, leaseMs / 6),
   );
+
+  /** Leases that were confirmed by statements sent before this time may have been ended since. */
+  let confirmedFrom = -Infinity;
+
+  processHeartbeat?.onBeat((wasDead) => {
+    if (wasDead) confirmedFrom = performance.now();
+    for (const entry of held.values()) {
+      if (wasDead) entry.until = Math.min(entry.until, confirmedFrom);
+      else resumeWaiting(entry);
+    }
+  });
+
+  function isConfirmed(entry: Entry): boolean {
+    return performance.now() < Math.min(entry.until, processHeartbeat?.until() ?? Infinity);
+  }
 
   async function check(): Promise<void> {
     const checkedAt = performance.now();
@@ -113,7 +135,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
         if (!checked.held.has(taskId)) {
           lose(entry, 'superseded');
           lost.push(entry.lease);
-        } else if (checked.extended.has(taskId)) {
+        } else if (checked.extended.has(taskId) && checkedAt >= confirmedFrom) {
           entry.until = checkedAt + leaseMs;
           resumeWaiting(entry);
         }
@@ -153,7 +175,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
   }
 
   async function assertHeld(entry: Entry): Promise<void> {
-    while (getLost(entry) === undefined && performance.now() >= entry.until) {
+    while (getLost(entry) === undefined && !isConfirmed(entry)) {
       entry.controller.signal.throwIfAborted();
       await new Promise<void>((resolve) => entry.waiting.push(resolve));
     }
@@ -166,7 +188,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
       const controller = new AbortController();
       const entry: Entry = {
         lease,
-        until: claimedAt + leaseMs,
+        until: claimedAt >= confirmedFrom ? claimedAt + leaseMs : claimedAt,
         controller,
         lost: undefined,
         released: false,

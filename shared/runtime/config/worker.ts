@@ -1,4 +1,5 @@
 /** Configuration of the worker. */
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readPush, type PushAuthConfig } from './callers.ts';
@@ -19,6 +20,9 @@ import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 import { readOwnerLimits } from './owner-limits.ts';
 
+/** Unique to this process. */
+const ownName = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
+
 export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
@@ -29,7 +33,10 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   files: FilesConfig;
   /** Definitions of tasks that started earlier: what they name stays allowed. */
   earlierAgentFiles: readonly string[];
-  /** Name in leases and logs. Default: host name and process id. */
+  /**
+   * Name in leases, heartbeats and logs; no other process may have it. Default: host name, process id and a random part,
+   * because containers share the first two.
+   */
   workerName: string;
   /** Set if Pub/Sub pushes wake-ups to `POST /turns`; undefined if the worker pulls them. */
   push: PushAuthConfig | undefined;
@@ -99,7 +106,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
         max: 256 * 1024 * 1024,
       }),
     },
-    workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
+    workerName: reader.string('WORKER_NAME', ownName),
     push: readPush(reader),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
     ownerShare: reader.number('WORKER_OWNER_SHARE', 0.8, { min: 0.01, max: 1, whole: false }),

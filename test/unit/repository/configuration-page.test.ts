@@ -148,7 +148,11 @@ function recordVariables(names: readonly string[]): Map<string, Variable> {
     for (const spy of spies) spy.mock.restore();
   }
   const workerName = found.get('WORKER_NAME');
-  if (workerName?.defaults.delete(`${hostname()}:${process.pid}`)) workerName.defaults.add('host:pid');
+  const ownName = [...(workerName?.defaults ?? [])].find((name) =>
+    name.startsWith(`${hostname()}:${process.pid}:`),
+  );
+  if (ownName !== undefined && workerName?.defaults.delete(ownName))
+    workerName.defaults.add('host:pid:random');
   return found;
 }
 
