@@ -107,7 +107,10 @@ describe('wake-ups of deliveries', () => {
     const later = { ...(await commit()), dueAt: new Date(Date.now() + 60_000) };
     const muchLater = { ...(await commit()), dueAt: new Date(Date.now() + 90_000) };
     await outbox.publishAll([...due, later, muchLater]);
-    assert.deepEqual(created.map(({ length }) => length).toSorted((a, b) => a - b), [1, 1, 3]);
+    assert.deepEqual(
+      created.map(({ length }) => length).toSorted((a, b) => a - b),
+      [1, 1, 3],
+    );
     await waitFor('the outbox to be empty', async () => (await readWakeups()) === 0);
   });
 
