@@ -6,7 +6,7 @@ locals {
   api_url  = "https://${local.prefix}-api-${local.host}"
   instance = "projects/${local.settings["PROJECT_ID"]}/locations/${local.region}/clusters/${local.settings["ALLOYDB_CLUSTER"]}/instances/${local.settings["ALLOYDB_INSTANCE"]}"
 
-  connections = (tonumber(local.settings["API_MAX"]) + tonumber(local.settings["GRPC_MAX"])) * (tonumber(local.settings["API_POOL"]) + 1) + tonumber(local.settings["DISPATCHER_MAX"]) * tonumber(local.settings["DISPATCHER_POOL"]) + tonumber(local.settings["WORKER_MAX"]) * tonumber(local.settings["WORKER_POOL"]) + 2
+  connections = (tonumber(local.settings["API_MAX"]) + tonumber(local.settings["GRPC_MAX"])) * (tonumber(local.settings["API_POOL"]) + 1) + tonumber(local.settings["DISPATCHER_MAX"]) * (tonumber(local.settings["DISPATCHER_POOL"]) + 1) + tonumber(local.settings["WORKER_MAX"]) * tonumber(local.settings["WORKER_POOL"]) + 2
 
   proxy_args = concat(
     ["--port=5432", "--structured-logs", "--health-check", "--http-address=0.0.0.0"],
