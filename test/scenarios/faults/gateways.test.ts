@@ -1,6 +1,7 @@
 /** Gateways whose workers, and the agents behind them, are killed in the middle of tasks. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
+import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
@@ -19,7 +20,10 @@ async function startGateway(
   const [stack, receiver] = await Promise.all([startStack(t, { AGENT_FILE: file }), startReceiver(t)]);
   await Promise.all([stack.start('api'), stack.start('dispatcher')]);
   const submit = (text: string) =>
-    stack.submit(text, { configuration: { taskPushNotificationConfig: { url: receiver.url } } });
+    stack.submit(text, {
+      configuration: { taskPushNotificationConfig: { url: receiver.url } },
+      metadata: { [webhooksExtensionUri]: { events: 'all' } },
+    });
   return { stack, receiver, submit };
 }
 

@@ -70,7 +70,7 @@ describe('the card of a gateway', () => {
 
   test('lists chosen skills, and those of the definition first', async () => {
     const own = { skills: [skill('b', { name: 'Own' })], inputModes: ['text/csv'] };
-    const { cards, mediaTypes, refresh } = await createOwnCards(define({ skills: ['a'] }, own));
+    const { cards, mediaTypes, refresh } = await createOwnCards(define({ skills: ['a', 'b'] }, own));
     await refresh(card());
     assert.deepEqual(
       cards.card.skills.map(({ name }) => name),
