@@ -18,6 +18,7 @@ import {
 import { getPowers } from '#shared/agent/powers.ts';
 import { createRemoteAgents } from '#services/worker/agent/remote/agents.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
+import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
 import { listen } from '../../support/listen.ts';
 import { startSdkAgent, startV03SdkAgent } from '../../support/sdk-agents.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -199,6 +200,27 @@ describe('the client of another agent', () => {
     const busy = await Promise.all([failWith(429, asks), failWith(503, asks), failWith(502, asks)]);
     const seconds = busy.map((error) => (error instanceof BusyError ? error.retryAfterSeconds : undefined));
     assert.deepEqual(seconds, [7, 7, undefined]);
+  });
+
+  test('sends an identity token of Google for its origin, or for an audience', async (t) => {
+    const metadata = await startMetadataServer(t);
+    const before = { ...process.env };
+    t.after(() => (process.env = before));
+    Object.assign(process.env, {
+      GCE_METADATA_HOST: metadata.host,
+      METADATA_SERVER_DETECTION: 'assume-present',
+      GOOGLE_APPLICATION_CREDENTIALS: '',
+    });
+    const peer = await startPeer(t, answerStatus(503));
+    for (const googleIdentity of [true, 'https://own.example'] as const) {
+      const agent = await open({ url: peer.url, googleIdentity });
+      await assert.rejects(send(agent, 'x'), RetryableError);
+      const { authorization = '' } = peer.headers.at(-1)!;
+      const claims = JSON.parse(
+        Buffer.from(authorization.split('.')[1] ?? '', 'base64url').toString(),
+      ) as JsonObject;
+      assert.equal(claims['aud'], googleIdentity === true ? peer.url : googleIdentity);
+    }
   });
 
   test('needs its secrets, bounds answers, and refuses ids that cannot be stored', async (t) => {

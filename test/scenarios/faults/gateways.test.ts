@@ -1,85 +1,16 @@
 /** Gateways whose workers, and the agents behind them, are killed in the middle of tasks. */
 import assert from 'node:assert/strict';
-import { describe, test, type TestContext } from 'node:test';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
-import { freePort } from '../../support/ports.ts';
-import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
+import { describe, test } from 'node:test';
+import { assertDelivered, getText, readChunks, startGateway, startUpstream } from '../../support/gateways.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
-import { isCompleted, startStack, type Stack, type TaskJson } from '../../support/stack.ts';
-import { writeTempFile } from '../../support/temp-dir.ts';
+import { isCompleted } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { startReceiver, type Receiver } from '../../support/webhooks/receiver.ts';
 
-/** Starts the services of a gateway before an agent. */
-async function startGateway(
-  t: TestContext,
-  a2a: object,
-): Promise<{ stack: Stack; receiver: Receiver; submit: (text: string) => Promise<TaskJson> }> {
-  const definition = { name: 'Front', description: 'In front.', version: '1', a2a };
-  const file = writeTempFile(t, 'agent.yaml', JSON.stringify(definition));
-  const [stack, receiver] = await Promise.all([startStack(t, { AGENT_FILE: file }), startReceiver(t)]);
-  await Promise.all([stack.start('api'), stack.start('dispatcher')]);
-  const submit = (text: string) =>
-    stack.submit(text, {
-      configuration: { taskPushNotificationConfig: { url: receiver.url } },
-      metadata: { [webhooksExtensionUri]: { events: 'all' } },
-    });
-  return { stack, receiver, submit };
-}
-
-interface SdkAgent {
-  url: string;
-  restart(): Promise<void>;
-  release(): Promise<unknown>;
-}
-
-async function startSdkAgent(t: TestContext, env: Record<string, string>): Promise<SdkAgent> {
-  const port = String(await freePort());
-  const url = `http://127.0.0.1:${port}`;
-  const start = async (): Promise<RunningProcess> => {
-    const running = runNode(t, ['test/support/sdk-agent-main.ts'], { env: { PORT: port, ...env } });
-    await running.line(/listening/);
-    return running;
-  };
-  let running = await start();
-  return {
-    url,
-    restart: async () => {
-      running.child.kill('SIGKILL');
-      await running.exited;
-      running = await start();
-    },
-    release: () => fetch(`${url}/release`, { method: 'POST' }),
-  };
-}
-
-const getText = ({ artifacts = [] }: TaskJson): string =>
-  artifacts.flatMap(({ parts }) => parts.map(({ text = '' }) => text)).join('|');
-
-/** The texts of all chunks, in order. */
-async function readChunks(stack: Stack, taskId: string): Promise<string[]> {
-  const { rows } = await stack.pool.query<{
-    payload: { artifactUpdate: { artifact: { parts: { text: string }[] } } };
-  }>(`select payload from events where task_id = $1 and kind = 'artifact' order by seq`, [taskId]);
-  return rows.flatMap(({ payload }) => payload.artifactUpdate.artifact.parts.map(({ text }) => text));
-}
-
-/** Each event of a task has been delivered once. */
-async function assertDelivered(stack: Stack, receiver: Receiver, taskId: string): Promise<void> {
-  const { rows } = await stack.pool.query<{ seq: number }>(
-    'select seq from events where task_id = $1 order by seq',
-    [taskId],
-  );
-  await receiver.count(rows.length);
-  assert.deepEqual(
-    receiver.events(),
-    rows.map(({ seq }) => seq),
-  );
-}
+const sdkAgent = 'test/support/sdk-agent-main.ts';
 
 describe('a gateway whose worker is killed', () => {
   test('stores no chunk twice and loses none', async (t) => {
-    const agent = await startSdkAgent(t, { NOTIFIES: '1' });
+    const agent = await startUpstream(t, sdkAgent, { NOTIFIES: '1' });
     const { stack, receiver, submit } = await startGateway(t, { url: agent.url });
     const first = await stack.start('worker');
     const { id } = await submit('half');
@@ -96,7 +27,7 @@ describe('a gateway whose worker is killed', () => {
 describe('an agent behind a gateway that is killed', () => {
   for (const version of ['1.0', '0.3']) {
     test(`of A2A ${version} gets the message again if it has lost its task`, async (t) => {
-      const agent = await startSdkAgent(t, { VERSION: version });
+      const agent = await startUpstream(t, sdkAgent, { VERSION: version });
       const { stack, receiver, submit } = await startGateway(t, { url: agent.url });
       await stack.start('worker');
       const { id } = await submit('half');
@@ -120,7 +51,7 @@ describe('an agent behind a gateway that is killed', () => {
   }
 
   test('fails the task with the reason if the message must not be sent again', async (t) => {
-    const agent = await startSdkAgent(t, {});
+    const agent = await startUpstream(t, sdkAgent);
     const { stack, submit } = await startGateway(t, { url: agent.url, resends: 0 });
     await stack.start('worker');
     const { id } = await submit('half');

@@ -1,4 +1,4 @@
-/** Google's metadata server, which issues access tokens for the service account on Cloud Run. */
+/** Google's metadata server, which issues access and identity tokens for the service account on Cloud Run. */
 import { createServer } from 'node:http';
 import type { TestContext } from 'node:test';
 import { listen } from '../listen.ts';
@@ -20,6 +20,11 @@ export async function startMetadataServer(t: TestContext): Promise<MetadataServe
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://metadata');
     response.setHeader('metadata-flavor', 'Google');
+    if (url.pathname.endsWith('/identity')) {
+      const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
+      const claims = { aud: url.searchParams.get('audience'), exp: Math.floor(Date.now() / 1000) + 3600 };
+      return response.end(`${encode({ alg: 'none' })}.${encode(claims)}.signature`);
+    }
     if (!url.pathname.endsWith('/token')) return response.end('ok');
     scopes.push(url.searchParams.get('scopes') ?? '');
     if (status !== 200) return response.writeHead(status).end();
