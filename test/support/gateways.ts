@@ -1,7 +1,7 @@
 /** Gateways in tests: their services, and the agents behind them as processes that are killed and started again. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import { freePort } from './ports.ts';
 import { runNode, type RunningProcess } from './processes/processes.ts';
 import { startStack, type Stack, type TaskJson } from './stack.ts';
