@@ -31,7 +31,7 @@ const AgentConfig = strictMapping({
   maxTotalTokens: v.exactOptional(Count),
 });
 
-/** Where a managed agent works. Default: a new sandbox for each conversation. */
+/** Where a managed agent works. Default: a new sandbox for each task. */
 const Environment = strictMapping({
   /** An existing environment. */
   id: v.exactOptional(Text),

@@ -95,9 +95,10 @@ describe('tasks of the tier batch', () => {
     const offered = withModel({ serviceTier: 'standard', taskServiceTiers: ['batch'] });
     const batches = createMemoryBatches(1);
     const turn = createTurn('one', { definition: offered, metadata });
-    assert.deepEqual(await createAgent(batches).run(turn), completed);
+    const agent = createAgent(batches);
+    assert.deepEqual(await agent.run(turn), completed);
     assert.equal(offline.model.batches.created, 1);
-    assert.deepEqual(await createAgent(batches).run(createTurn('two', { definition: offered })), completed);
+    assert.deepEqual(await agent.run(createTurn('two', { definition: offered })), completed);
     assert.equal(offline.model.batches.created, 1);
   });
 
@@ -139,13 +140,14 @@ describe('tasks of the tier batch', () => {
     test(`${expected === ParkedError ? 'call again' : 'fail'} after ${ending}`, async () => {
       offline.model.batches.ending = ending;
       const batches = createMemoryBatches(1);
+      const agent = createAgent(batches);
       const turn = createTurn('one', { tokens: ['first', 'second'] });
-      await assert.rejects(createAgent(batches).run(turn), expected);
+      await assert.rejects(agent.run(turn), expected);
       if (expected === FatalError) return;
       offline.model.batches.ending = undefined;
       const { steps } = turn;
       const rerun = createTurn('one', { steps, tokens: ['first', 'second'] });
-      assert.deepEqual(await createAgent(batches).run(rerun), completed);
+      assert.deepEqual(await agent.run(rerun), completed);
       assert.equal(offline.model.batches.created, 2);
     });
   }
@@ -172,10 +174,11 @@ describe('a batch', () => {
   for (const crashAfter of ['batch#1', 'model#1']) {
     test(`is paid once if the worker of a task dies behind ${crashAfter}`, async () => {
       const batches = createMemoryBatches(1);
+      const agent = createAgent(batches);
       const first = createTurn('one', { crashAfter });
-      await assert.rejects(createAgent(batches).run(first), Crash);
+      await assert.rejects(agent.run(first), Crash);
       const rerun = createTurn('one', { steps: first.steps, updates: first.updates });
-      assert.deepEqual(await createAgent(batches).run(rerun), completed);
+      assert.deepEqual(await agent.run(rerun), completed);
       assert.deepEqual([offline.model.batches.created, batches.calls.length], [1, 1]);
     });
   }

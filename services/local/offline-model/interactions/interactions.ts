@@ -51,6 +51,8 @@ export class Interactions {
   cut: (() => number) | undefined;
   /** How many streams were opened by GET, with the cursor of each. */
   readonly resumed: (string | undefined)[] = [];
+  /** The environments of managed agents that no longer exist. */
+  readonly expiredEnvironments = new Set<string>();
   readonly #answer: Answer;
   readonly #stored = new Map<string, StoredInteraction>();
   #faults: MethodFault[] = [];
@@ -60,7 +62,7 @@ export class Interactions {
   }
 
   /** All that were created and not deleted, oldest first. */
-  list(): readonly Pick<StoredInteraction, 'id' | 'status' | 'request' | 'updated'>[] {
+  list(): readonly Pick<StoredInteraction, 'id' | 'status' | 'request' | 'updated' | 'environmentId'>[] {
     return [...this.#stored.values()];
   }
 
@@ -79,6 +81,7 @@ export class Interactions {
     this.early = false;
     this.cut = undefined;
     this.resumed.length = 0;
+    this.expiredEnvironments.clear();
     this.webhooks.fault = undefined;
     this.webhooks.statuses.length = 0;
   }
@@ -120,6 +123,7 @@ export class Interactions {
     const { background = false, store = true, agent, model = agent ?? '', stream = false } = request;
     const context = this.#getContext(request);
     const generate = toGenerateRequest(request, context);
+    const environmentId = this.#getEnvironment(request);
     const now = new Date().toISOString();
     const interaction: StoredInteraction = {
       id: `v1_${randomUUID()}`,
@@ -132,6 +136,7 @@ export class Interactions {
       steps: [],
       promptTokens: estimateContentTokens(generate.contents),
       log: new EventLog(),
+      ...(environmentId !== undefined && { environmentId }),
     };
     const answered = await this.#answer(generate, model, getPlan(request, generate));
     const reply = decorateReply(answered, request);
@@ -147,6 +152,17 @@ export class Interactions {
     const created = toResource(interaction);
     if (!background || this.early) await work;
     return { body: background ? created : toResource(interaction) };
+  }
+
+  /** @throws {GoogleError} 404 if the environment no longer exists */
+  #getEnvironment({ environment }: CreateRequest): string | undefined {
+    if (environment === undefined) return undefined;
+    const known = typeof environment === 'string' ? environment : environment.environment_id;
+    if (known === undefined || known === 'remote') return `env_${randomUUID()}`;
+    if (this.expiredEnvironments.has(known)) {
+      throw new GoogleError(404, { message: `Environment ${known} was not found.` });
+    }
+    return known;
   }
 
   /** @throws {GoogleError} if the conversation cannot be continued */

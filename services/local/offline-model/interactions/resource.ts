@@ -16,6 +16,8 @@ export interface StoredInteraction {
   promptTokens: number;
   log: EventLog;
   errors?: { message: string }[];
+  /** Where a managed agent works. */
+  environmentId?: string;
   /** Continues a reply that requires it. */
   continuationToken?: string;
 }
@@ -35,8 +37,18 @@ export function getEndStatus({ steps }: StoredInteraction, { error, finishReason
 }
 
 export function toResource(interaction: StoredInteraction): object {
-  const { id, status, request, created, updated, steps, promptTokens, errors, continuationToken } =
-    interaction;
+  const {
+    id,
+    status,
+    request,
+    created,
+    updated,
+    steps,
+    promptTokens,
+    errors,
+    continuationToken,
+    environmentId,
+  } = interaction;
   const output = estimateTextTokens(JSON.stringify(steps));
   const { model, agent, labels, previous_interaction_id: previous, service_tier: tier } = request;
   return {
@@ -50,6 +62,7 @@ export function toResource(interaction: StoredInteraction): object {
     ...(previous !== undefined && { previous_interaction_id: previous }),
     ...(tier !== undefined && { service_tier: tier }),
     ...(continuationToken !== undefined && { continuation_token: continuationToken }),
+    ...(environmentId !== undefined && { environment_id: environmentId }),
     steps,
     ...(errors !== undefined && { errors }),
     ...(status !== 'in_progress' &&

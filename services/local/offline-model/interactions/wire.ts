@@ -58,7 +58,7 @@ export interface CreateRequest {
     thinking_summaries?: string;
     visualization?: string;
   };
-  environment?: unknown;
+  environment?: string | { environment_id?: string; [setting: string]: unknown };
   service_tier?: string;
   labels?: Record<string, string>;
   system_instruction?: string;

@@ -115,6 +115,26 @@ describe('the configuration of an agent', () => {
     });
   });
 
+  test('keeps the environment of a managed agent for the task, until it is gone', async () => {
+    const sources = [{ type: 'inline', target: '/a', content: 'x' }];
+    const definition = withAgent({ name: 'antigravity-preview-09-2026', environment: { sources } });
+    let turn = new MemoryTurn({ message: 'build', definition });
+    const environments = (): unknown[] => list().map(({ request }) => request.environment);
+    const getId = (index: number): unknown => list()[index]!.environmentId;
+    for (const message of ['change', 'again']) {
+      assert.deepEqual(await run(turn), completed);
+      turn = turn.next(message);
+    }
+    offline.model.interactions.expiredEnvironments.add(String(getId(0)));
+    assert.deepEqual(await run(turn), completed);
+    assert.deepEqual(environments(), [
+      { type: 'remote', sources },
+      { type: 'remote', environment_id: getId(0) },
+      { type: 'remote', sources },
+    ]);
+    assert.notEqual(getId(2), getId(0));
+  });
+
   test('takes a managed agent off the network', async () => {
     const definition = withAgent({ name: 'antigravity-preview-09-2026', environment: { allowDomains: [] } });
     assert.deepEqual(await run(new MemoryTurn({ message: 'build', definition })), completed);

@@ -22,10 +22,8 @@ export async function killDuringCalls(
   const model = { name: 'gemini-3.8-flash', api: 'interactions', background: 'always' };
   const stack = await startStack(cleanup, { AGENT_FILE: writeAgentFile(cleanup, { model, tools: [] }) });
   const env = { GEMINI_WEBHOOK_JWKS_URL: `${stack.model.url}/.well-known/jwks.json` };
-  const services = {
-    worker: await stack.start('worker'),
-    api: await stack.start('api', env),
-  };
+  const services = { worker: stack.start('worker'), api: stack.start('api', env) };
+  await Promise.all([services.worker, services.api]);
   stack.model.script([{ match: 'call', reactions: [{ delayMs: seconds * 1000, chunks: ['the answer'] }] }]);
   const { id } = await stack.submit('call');
   const list = () => stack.model.interactions.list();
@@ -39,10 +37,13 @@ export async function killDuringCalls(
   for (let left = seconds * 1000; kills < count && left > restMs; left = endsAt - Date.now()) {
     await sleep((left - restMs) / (count - kills) / 2);
     const kind = kills % 2 === 0 ? 'worker' : 'api';
-    await services[kind].kill();
-    services[kind] = await stack.start(kind, kind === 'api' ? env : {});
+    const running = await services[kind];
+    await running.kill();
+    // The other one is killed while this one starts.
+    services[kind] = stack.start(kind, kind === 'api' ? env : {});
     kills += 1;
   }
+  await Promise.all([services.worker, services.api]);
   const readyAt = Date.now();
   await stack.until(id, isCompleted, 120_000);
   const { rows } = await stack.pool.query<{ used: number; ledger: number; at: Date }>(

@@ -19,7 +19,7 @@ import { cancelBatch, createBatch, deleteBatch, findBatch, getBatch, hasEnded, i
 import { getCounts, getResults, toRefusal, type CallResult } from './result.ts';
 import type { Batches } from './stores.ts';
 
-const intervalMs = 1_000;
+const intervalMs = 2_000;
 const removeIntervalMs = 15_000;
 
 /** The display name of a batch at Google. */

@@ -32,7 +32,7 @@ export interface Batches extends TaskBatches {
   removeOver(): Promise<void>;
   /** Where Gemini reports the end of a batch; undefined: nowhere. */
   getWebhookUrl(token: string): string | undefined;
-  /** The time between two claims, with jitter. Default: 1 s. */
+  /** The time between two claims, with jitter. Default: 2 s. */
   everyMs?: number;
   /** The same for the removal of calls. Default: 15 s. */
   removeEveryMs?: number;

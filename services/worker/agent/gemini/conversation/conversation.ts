@@ -16,6 +16,8 @@ export interface Conversation {
   spent: Usage;
   /** Identifies what it has from other tasks of the context. Undefined if some of that was left out. */
   base?: number;
+  /** The environment in which a managed agent has worked for this task. */
+  environment?: string;
   /** The last reply, if Google has stored it: a call that continues it sends only what follows. */
   stored?: StoredReply;
 }

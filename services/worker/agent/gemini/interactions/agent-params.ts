@@ -11,10 +11,14 @@ type AgentParams = Pick<
   'agent_config' | 'environment'
 >;
 
-/** @param plans the agent proposes a plan; false: it carries out what was agreed */
+/**
+ * @param plans the agent proposes a plan; false: it carries out what was agreed
+ * @param continued the environment of the task's last call
+ */
 export function toAgentParams(
   { name, agentConfig = {}, environment }: ModelSettings,
   plans: boolean,
+  continued: string | undefined,
 ): AgentParams {
   const { collaborativePlanning, thinkingSummaries, visualization, model, maxTotalTokens } = agentConfig;
   if (isDeepResearch(name)) {
@@ -33,14 +37,18 @@ export function toAgentParams(
   };
   return {
     ...(Object.keys(config).length > 0 && { agent_config: { type: 'antigravity', ...config } }),
-    environment: toEnvironment(environment),
+    environment: toEnvironment(environment, continued),
   };
 }
 
-/** Antigravity always works in a sandbox. */
-function toEnvironment(environment: ModelSettings['environment']): AgentParams['environment'] {
-  if (environment === undefined) return 'remote';
-  const { id, allowDomains, sources } = environment;
+/** Antigravity always works in a sandbox. Sources are mounted once, so that they do not replace what it has changed. */
+function toEnvironment(
+  environment: ModelSettings['environment'],
+  continued: string | undefined,
+): AgentParams['environment'] {
+  if (environment === undefined) return continued ?? 'remote';
+  const { id = continued, allowDomains } = environment;
+  const sources = continued === undefined ? environment.sources : undefined;
   return {
     type: 'remote',
     ...(id !== undefined && { environment_id: id }),

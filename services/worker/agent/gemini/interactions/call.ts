@@ -214,7 +214,8 @@ export class InteractionCall {
           return { interaction: await createInteraction(model.client, params, options) };
         };
         const created = await send().catch((error: unknown) => {
-          if (input.previous === undefined || !mayLackPrevious(error)) throw error;
+          const { previous = input.environment } = input;
+          if (previous === undefined || !mayLackPrevious(error)) throw error;
           if (input.continuation !== undefined)
             throw isGone(error) ? new FatalError(lostReply, { cause: error }) : error;
           input = { contents: conversation.contents, previous: undefined };
@@ -227,7 +228,7 @@ export class InteractionCall {
   }
 }
 
-/** Whether Google may not have the reply that a call continues. A request that is at fault is refused again without it. */
+/** Whether Google may not have the reply or the environment that a call continues. A request that is at fault is refused again without it. */
 function mayLackPrevious(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 400 || error.status === 404);
 }

@@ -34,8 +34,12 @@ export async function callInteraction(parts: AskModelParts, stall: Stall): Promi
   }
 }
 
-/** Remembers a reply that Google has stored with all of this conversation, before it is added to it. */
-export function rememberStored(conversation: Conversation, { interaction, base }: ModelResponse): void {
+/** Remembers what Google keeps of a reply: itself, if it has all of this conversation, and its environment. */
+export function rememberStored(
+  conversation: Conversation,
+  { interaction, base, environment }: ModelResponse,
+): void {
+  if (environment !== undefined) conversation.environment = environment;
   const content = conversation.contents.at(-1);
   const isWhole = base === conversation.base;
   if (interaction === undefined || content === undefined || !isWhole) delete conversation.stored;

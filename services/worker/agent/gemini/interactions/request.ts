@@ -17,6 +17,8 @@ export interface CallInput {
   previous: string | undefined;
   /** The token of a reply that the call continues. */
   continuation?: string;
+  /** The environment of a managed agent that the call continues. */
+  environment?: string;
 }
 
 /** Where Gemini reports the end of a call: a URL, or a webhook of the project, which gets the token of the wait. */
@@ -54,7 +56,8 @@ export function toParams(
   };
   const tools = [...toTools(config, !isGoogleAgent(model)), ...googleServers];
   const withTools = { ...common, ...(tools.length > 0 && { tools }) };
-  if (isGoogleAgent(model)) return { ...withTools, agent: model, ...toAgentParams(settings, plans) };
+  if (isGoogleAgent(model))
+    return { ...withTools, agent: model, ...toAgentParams(settings, plans, input.environment) };
   const generation = toGenerationConfig(config);
   return {
     ...withTools,
@@ -123,7 +126,12 @@ function toFunction({
  * Returns what to send: what follows the stored reply, or the whole conversation if there is none, or if something
  * was added to the request that it answered.
  */
-export function selectInput({ contents, stored, unfinished }: Conversation): CallInput {
+export function selectInput(conversation: Conversation): CallInput {
+  const { environment } = conversation;
+  return { ...selectContents(conversation), ...(environment !== undefined && { environment }) };
+}
+
+function selectContents({ contents, stored, unfinished }: Conversation): CallInput {
   if (unfinished?.continuation !== undefined) {
     const { interaction: previous, continuation } = unfinished;
     // Google has the input of a call that it has stored.

@@ -53,6 +53,7 @@ export function toResponse(
     usage,
     ms,
     ...(status === 'requires_continuation' && { continuation: interaction.continuation_token ?? '' }),
+    ...(interaction.environment_id !== undefined && { environment: interaction.environment_id }),
     ...(store && { ...(base !== undefined && { base }), interaction: interaction.id }),
   };
 }

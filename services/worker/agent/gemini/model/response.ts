@@ -29,6 +29,8 @@ export type ModelResponse = {
   ms: number;
   /** The token that continues a reply which Google has cut into several (interactions/hops.ts). */
   continuation?: string;
+  /** The environment in which a managed agent has worked. */
+  environment?: string;
   /** `base` of the conversation that the interaction knows (conversation/conversation.ts). */
   base?: number;
   /** The id of the interaction, if the call was one. The last field: the database reads the end of the record. */
