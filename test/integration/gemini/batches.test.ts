@@ -229,7 +229,7 @@ describe('a batch', () => {
     batches.calls[0]!.awaited = false;
     createAgent(batches);
     await waitFor('the removal', () => batches.calls[0]!.batch !== undefined && batches.batches.length === 0);
-    assert.equal(offline.model.batches.created, 0);
+    assert.deepEqual([offline.model.batches.created, batches.results], [0, []]);
   });
 
   test('has no call that is too large for it', async () => {

@@ -115,25 +115,35 @@ describe('the configuration of an agent', () => {
     });
   });
 
-  test('keeps the environment of a managed agent for the task, until it is gone', async () => {
-    const sources = [{ type: 'inline', target: '/a', content: 'x' }];
-    const definition = withAgent({ name: 'antigravity-preview-09-2026', environment: { sources } });
-    let turn = new MemoryTurn({ message: 'build', definition });
-    const environments = (): unknown[] => list().map(({ request }) => request.environment);
-    const getId = (index: number): unknown => list()[index]!.environmentId;
-    for (const message of ['change', 'again']) {
+  const sources = [{ type: 'inline', target: '/a', content: 'x' }];
+  for (const [name, settings, first, next] of [
+    ['its environment', {}, 'remote', (id: string) => id],
+    [
+      'an environment with sources',
+      { environment: { sources } },
+      { type: 'remote', sources },
+      (id: string) => ({ type: 'remote', environment_id: id }),
+    ],
+  ] as const) {
+    test(`keeps ${name} for a task, until it is gone`, async () => {
+      const definition = withAgent({ name: 'antigravity-preview-09-2026', ...settings });
+      const turn = new MemoryTurn({ message: 'build', definition });
       assert.deepEqual(await run(turn), completed);
-      turn = turn.next(message);
-    }
-    offline.model.interactions.expiredEnvironments.add(String(getId(0)));
-    assert.deepEqual(await run(turn), completed);
-    assert.deepEqual(environments(), [
-      { type: 'remote', sources },
-      { type: 'remote', environment_id: getId(0) },
-      { type: 'remote', sources },
-    ]);
-    assert.notEqual(getId(2), getId(0));
-  });
+      const second = turn.next('change');
+      assert.deepEqual(await run(second), completed);
+      const id = list()[0]!.environmentId!;
+      offline.model.interactions.expiredEnvironments.add(id);
+      const { history } = second.next('again');
+      // Another task has answered, so that only the environment is continued.
+      const aside = { taskId: 'other', turn: 1, role: 'agent', parts: [{ text: 'aside' }] } as const;
+      assert.deepEqual(await run(second.next('again', { history: [aside, ...history] })), completed);
+      assert.deepEqual(
+        list().map(({ request }) => request.environment),
+        [first, next(id), first],
+      );
+      assert.notEqual(list()[2]!.environmentId, id);
+    });
+  }
 
   test('takes a managed agent off the network', async () => {
     const definition = withAgent({ name: 'antigravity-preview-09-2026', environment: { allowDomains: [] } });
