@@ -56,6 +56,7 @@ export class Interactions {
   readonly #answer: Answer;
   readonly #stored = new Map<string, StoredInteraction>();
   #faults: MethodFault[] = [];
+  #hurry = new AbortController();
 
   constructor(answer: Answer) {
     this.#answer = answer;
@@ -102,6 +103,12 @@ export class Interactions {
     if (route.method !== 'get' || !query.stream) return { body: toResource(interaction) };
     this.resumed.push(query.lastEventId);
     return { events: interaction.log.read(query.lastEventId) };
+  }
+
+  /** Lets all that run end now. */
+  endAll(): void {
+    this.#hurry.abort();
+    this.#hurry = new AbortController();
   }
 
   /** Only a running background interaction is canceled. */
@@ -184,7 +191,9 @@ export class Interactions {
   async #work(interaction: StoredInteraction, reply: Reply): Promise<void> {
     const { request, log } = interaction;
     const { delayMs = 0, chunkDelayMs = 0, pieces, error } = reply;
-    const pause = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
+    const { signal } = this.#hurry;
+    const pause = (ms: number): Promise<void> =>
+      sleep(ms, undefined, { ref: false, signal }).catch(() => undefined);
     if (interaction.status === 'queued') await pause(delayMs / 2);
     await pause(interaction.status === 'queued' ? delayMs / 2 : delayMs);
     if (isCanceled(interaction)) return;

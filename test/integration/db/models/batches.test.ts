@@ -168,14 +168,15 @@ describe('a call in a batch', () => {
   test('wakes its turn when it ends, once', async () => {
     const { call, batch } = await create();
     assert.equal((await readBatchCall(db, call.token))!.result, null);
-    const woken = await endAll(batch.id);
+    const [id = ''] = await listOpenCalls(db, batch.id);
+    const store = (result: string) => storeBatchResults(db, options, [{ id, result, usage: undefined }]);
+    const woken = await store('{"first":1}');
     assert.deepEqual(
       woken.map((wakeup) => wakeup.kind === 'turn' && wakeup.taskId),
       [call.taskId],
     );
-    assert.deepEqual(await endAll(batch.id), []);
-    const { result } = (await readBatchCall(db, call.token))!;
-    assert.match(JSON.stringify(result), /"response"/);
+    assert.deepEqual(await store('{"second":2}'), []);
+    assert.deepEqual((await readBatchCall(db, call.token))!.result, { first: 1 });
   });
 
   test('is taken out when its task is canceled before it is sent', async () => {

@@ -14,10 +14,7 @@ const boundMs = 900_000;
 /** Transactions a second that all calls together may cost while they run. */
 const maxCost = 5;
 
-export async function measureIdleRuns(
-  cleanup: Cleanup,
-  { count, seconds }: PartOptions,
-): Promise<PartResult> {
+export async function measureIdleRuns(cleanup: Cleanup, { count }: PartOptions): Promise<PartResult> {
   const model = { name: 'deep-research-preview-04-2026' };
   const agentFile = writeAgentFile(cleanup, { model, tools: [] });
   // The default interval: the short one of tests would cost more than the calls.
@@ -25,9 +22,9 @@ export async function measureIdleRuns(
   await stack.start('api', { GEMINI_WEBHOOK_JWKS_URL: `${stack.model.url}/.well-known/jwks.json` });
   await stack.start('worker', { WORKER_CONCURRENCY: String(slots), WORKER_OWNER_SHARE: '1' });
   const idle = await sample(stack);
-  // Long enough that all calls run while they are measured.
-  const delayMs = (seconds + settleSeconds + sampleSeconds + count / 10) * 1000;
-  stack.model.script([{ match: 'research', reactions: [{ delayMs, chunks: ['the report'] }], repeat: true }]);
+  // They end after the measurement.
+  const research = { delayMs: 3_600_000, chunks: ['the report'] };
+  stack.model.script([{ match: 'research', reactions: [research], repeat: true }]);
   for (let submitted = 0; submitted < count; submitted += slots) {
     const batch = Math.min(slots, count - submitted);
     await Promise.all(Array.from({ length: batch }, () => stack.submit('research')));
@@ -42,6 +39,7 @@ export async function measureIdleRuns(
   const waiting = await readWaiting();
   const running = await sample(stack);
   const heldDuring = await readHeld();
+  stack.model.interactions.endAll();
   const readOpen = () => countRows(`select count(*) from tasks where state <> 'TASK_STATE_COMPLETED'`);
   await waitFor('all reports', async () => (await readOpen()) === 0, { boundMs });
   const made = stack.model.interactions.list().length;
