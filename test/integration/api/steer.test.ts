@@ -288,25 +288,31 @@ describe('acting on several tasks and webhooks', () => {
     assert.match((await restart()).message, /has ended, which is final/);
   });
 
-  test('runs a call of the model at Google again as a whole', async () => {
-    const { lease } = await createClaimedTask(db, alice);
-    const wait = { wait: { kind: 'model' as const }, dueInSeconds: 60, token: uuidv7() };
-    const steps = [
-      { name: 'plan', output: '1' },
-      { name: 'interaction-wait', output: '{"status":"ended"}', wait },
-      { name: 'interaction', output: '{"id":"v1_again"}' },
-      { name: 'model', output: '{"interaction":"v1_again"}' },
-    ].map((step, position) => ({ ...step, position, occurrence: 0, inputHash: null }));
-    await write({ lease, steps });
-    for (const name of ['model', 'interaction', 'interaction-wait']) {
-      const body = { taskIds: [lease.taskId], fromStep: { name }, dryRun: true };
-      const [{ steps: again }] = (await call('/tasks:rerun', body)).body.results;
-      assert.deepEqual(
-        again.map((step: Json) => step.name),
-        ['interaction-wait', 'interaction', 'model'],
-      );
-    }
-  });
+  for (const [kind, names] of [
+    ['at Google', ['interaction-wait', 'interaction', 'model']],
+    ['in a batch', ['batch-wait', 'batch', 'model']],
+  ] as const) {
+    test(`runs a call of the model ${kind} again as a whole`, async () => {
+      const { lease } = await createClaimedTask(db, alice);
+      const wait = { wait: { kind: 'model' as const }, dueInSeconds: 60, token: uuidv7() };
+      const [waited, made, replied] = names;
+      const steps = [
+        { name: 'plan', output: '1' },
+        { name: waited, output: '{"status":"ended"}', wait },
+        { name: made, output: '{"id":"v1_again"}' },
+        { name: replied, output: '{"interaction":"v1_again"}' },
+      ].map((step, position) => ({ ...step, position, occurrence: 0, inputHash: null }));
+      await write({ lease, steps });
+      for (const name of names) {
+        const body = { taskIds: [lease.taskId], fromStep: { name }, dryRun: true };
+        const [{ steps: again }] = (await call('/tasks:rerun', body)).body.results;
+        assert.deepEqual(
+          again.map((step: Json) => step.name),
+          names,
+        );
+      }
+    });
+  }
 
   test('refuses bodies that it cannot follow exactly', async () => {
     const taskIds = [uuidv7()];
