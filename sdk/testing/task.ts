@@ -203,6 +203,17 @@ export class MemoryTask implements TestTask {
         steps: this.#history,
         references: [],
       }),
+      readSteps: async (names, maxTurns) =>
+        this.#exchanges
+          .slice(Math.max(0, this.#exchanges.length - maxTurns))
+          .toReversed()
+          .map(({ taskId, turn }) => ({
+            taskId,
+            turn,
+            steps: this.#history
+              .filter((step) => step.turn === turn && step.finished && names.includes(step.name))
+              .toSorted((a, b) => a.position - b.position),
+          })),
       readStoredReply: async () => undefined,
     };
   }

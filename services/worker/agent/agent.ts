@@ -22,6 +22,7 @@ import type { CodeDefinition } from '#shared/agent/code-definition.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { History, ReferencedTask } from './types/history.ts';
 import type { ArtifactStream, TurnOutcome } from './types/output.ts';
+import type { EarlierSteps, StateLog } from './types/state.ts';
 import type { StepContext, StepOptions } from './types/steps.ts';
 import type {
   Callback,
@@ -36,6 +37,7 @@ import type {
 
 export type * from './types/history.ts';
 export type * from './types/output.ts';
+export type * from './types/state.ts';
 export type * from './types/steps.ts';
 export type * from './types/waits.ts';
 
@@ -111,6 +113,23 @@ export interface Turn {
    * @throws {ParkedError} if the worker has no memory free for it. Do not catch it: the turn runs again later
    */
   readHistory(options?: { maxTurns?: number }): Promise<History>;
+
+  /**
+   * Reads what earlier turns have recorded in steps of these names: turns of this task, and of earlier tasks of the same
+   * context and owner.
+   *
+   * @param options.maxTurns the newest turns to read, from 0 to 500. Other bounds are those of the record of a turn, and a
+   *   quarter of the worker's memory for inputs: older turns are left out
+   * @returns newest turn first, also turns without such a step
+   * @throws {ParkedError} if the worker has no memory free for it. Do not catch it: the turn runs again later
+   */
+  readSteps(names: readonly string[], options: { maxTurns: number }): Promise<readonly EarlierSteps[]>;
+
+  /**
+   * Opens the record of this turn as a log, for an agent that keeps its state itself, such as checkpoints: when the turn runs
+   * again, it continues from the entries, and reaches no step again. Call it before the first step.
+   */
+  openLog(): StateLog;
 
   /**
    * Runs `run` and records its result, once. If the turn runs again, `step` returns the recorded result
@@ -248,6 +267,14 @@ export interface Turn {
    * for a large part. Returns undefined if the URL names no such file.
    */
   readFile(url: string): Promise<{ mediaType: string; filename: string | null; content: Buffer } | undefined>;
+
+  /**
+   * Stores the content of a part as a file of the task, and returns the part with its URL, for `readFile`. Content up to 4 KiB,
+   * and all content of a worker without `PUBLIC_URL`, is returned as it is.
+   *
+   * @throws {FatalError} if the part is malformed, or its content has more than 32 MiB
+   */
+  storeFile(part: Part): Promise<Part>;
 
   /**
    * Reserves memory of the worker for large data, until the turn ends. Waits up to ten seconds for it.

@@ -35,6 +35,7 @@ export class TurnRecord {
   /** Whether the steps of a name are matched by their input. */
   readonly #matched = new Map<string, boolean>();
   #nextPosition = 0;
+  #isRestored = false;
 
   constructor(steps: readonly RecordedStep[]) {
     this.#left = new Map(
@@ -123,12 +124,30 @@ export class TurnRecord {
     return this.#left.size > 0 ? { isNew: false } : { isNew: true, marker };
   }
 
+  /**
+   * Enters all steps that have finished, for an agent that continues from their results: it reaches none of them again.
+   * Waits and markers stay.
+   */
+  restore(): RecordedStep[] {
+    this.#isRestored = true;
+    const steps = [...this.#left.values()]
+      .filter(({ wait, name }) => wait === null && !name.startsWith(markerPrefix))
+      .toSorted((a, b) => a.position - b.position);
+    for (const { name, occurrence, position } of steps) {
+      this.#left.delete(getStepKey(name, occurrence));
+      this.#occurrences.set(name, Math.max(this.#occurrences.get(name) ?? 0, occurrence + 1));
+      this.#nextPosition = Math.max(this.#nextPosition, position + 1);
+    }
+    return steps.filter(({ finished }) => finished);
+  }
+
   /** @throws {FatalError} if the agent has ended without reaching a step that an earlier run finished */
   assertAllReached(): void {
     this.#assertMatched(Number.POSITIVE_INFINITY, 'ended its turn');
   }
 
   #findMissed(position: number): RecordedStep | undefined {
+    if (this.#isRestored) return undefined;
     for (const step of this.#left.values()) {
       // A marker may be left behind when its call is removed.
       if (step.finished && step.position <= position && !step.name.startsWith(markerPrefix)) return step;

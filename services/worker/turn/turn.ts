@@ -22,19 +22,20 @@ import type { OpenTurnCalls } from './calls/open.ts';
 import type { Children } from './children/children.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import { readParentTaskId } from './children/tasks.ts';
-import { checkContent, checkOutcome } from './output/check.ts';
-import type { OpenTurnFiles } from './output/files.ts';
+import { checkContent, checkOutcome, checkPart } from './output/check.ts';
+import { storeContent, type OpenTurnFiles } from './output/files.ts';
 import { createMessageFitter, fitOutcome } from './output/fit-message.ts';
 import { createStore, type FindEvent } from './output/store.ts';
 import { createTurnArtifacts } from './output/turn-artifacts.ts';
-import { checkHistoryTurns, toHistory } from './history.ts';
+import { createHistoryReader } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage, createProgressEvent } from './outcome.ts';
 import { createResultWriter, TurnRecord, type StepIdentity } from './record.ts';
 import { relayTurn } from './relay/relay.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { createSpendingCheck } from './spending.ts';
-import { createStepRunner } from './steps/run-step.ts';
+import { createStepRunner, type StepParts } from './steps/run-step.ts';
+import { openStateLog } from './steps/state-log.ts';
 import { createVersionReader } from './versions.ts';
 import { Waits, type Suspension } from './waits.ts';
 
@@ -125,7 +126,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     await write({ events, steps, ...(used && { taskUsage: () => taskUsage }) });
   }
 
-  const step = createStepRunner({
+  const stepParts: StepParts = {
     held,
     record,
     releaseSignal,
@@ -135,7 +136,9 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     store: (steps) => store([], steps),
     addUsage: (usage) => (taskUsage = addUsage(taskUsage ?? noUsage, usage)),
     onRecorded: parts.onRecorded,
-  });
+  };
+  const step = createStepRunner(stepParts);
+  const history = createHistoryReader({ input, held, releaseSignal, check, log });
   const checkSpending = createSpendingCheck({
     owner: input.owner,
     definition: input.definition,
@@ -241,6 +244,8 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     signal,
     step: (name, run, options) => waits.run(() => step(name, run, options)),
     checkSpending: () => waits.run(checkSpending),
+    openLog: () => openStateLog(stepParts, (operation) => waits.run(operation)),
+    readSteps: (names, { maxTurns }) => waits.run(() => history.readSteps(names, maxTurns)),
     version: (name) => waits.run(() => version(name)),
     sleep: (name, until) => waits.sleep(name, until),
     callback: (name, options) => waits.callback(name, options),
@@ -276,11 +281,12 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     artifact: (artifact) => artifacts.write(artifact),
     openArtifact: (head) => artifacts.open(head),
     readHistory: ({ maxTurns = getHistoryTurns(input.definition) } = {}) =>
-      waits.run(async () => {
-        check(checkHistoryTurns, maxTurns);
-        return toHistory(await read(() => input.readHistory(maxTurns)), lease.taskId);
-      }),
+      waits.run(() => history.readHistory(maxTurns)),
     readFile: (url) => waits.run(() => files.read(url)),
+    storeFile: async (part) => {
+      check(checkPart, 'part', part);
+      return waits.run(() => storeContent(files, part));
+    },
     reserveMemory: (bytes) => waits.run(() => parts.reserveMemory(bytes)),
     storeOutcomeFiles: (outcome) => fitOutcome(outcome, fitMessage),
     progress: showProgress,

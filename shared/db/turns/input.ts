@@ -13,6 +13,7 @@ import type { Claimed } from './claim.ts';
 import { readReferences, type TaskReference } from './references.ts';
 import { HistoryCache } from './history/cache.ts';
 import { noHistory, readHistory, type StoredHistory } from './history/read.ts';
+import { readContextSteps, type TurnSteps } from './history/steps.ts';
 import type { InputMemory } from './input-memory.ts';
 import { readTurnContent } from './stored-input.ts';
 import type { RecordedStep, TurnContent } from './turn-content.ts';
@@ -30,6 +31,8 @@ export interface TurnInput extends TurnContent {
    * @throws {Error} if the history cannot be read
    */
   readHistory: (maxTurns: number) => Promise<TurnHistory>;
+  /** Reads the steps of these names in the newest turns of the context before this one. See history/steps.ts. */
+  readSteps: (names: readonly string[], maxTurns: number) => Promise<TurnSteps[]>;
   /** See db/models/stored-replies.ts. */
   readStoredReply: (turn: { taskId: string; turn: number }) => Promise<StoredReplyRow | undefined>;
   /** Returns the last call under this name in an earlier turn of the context; undefined if there is none. */
@@ -87,6 +90,14 @@ export function createInputReader(
       readStoredReply: (turn) => readStoredReply(db, turn),
       readEarlierCall: async (name) =>
         hasHistory ? readEarlierCall(db, lease, toContextKey(task), name) : undefined,
+      readSteps: async (names, maxTurns) =>
+        hasHistory && maxTurns > 0
+          ? readContextSteps(db, lease, toContextKey(task), names, {
+              maxTurns,
+              recordBytes: recordBytes - read.recordBytes,
+              memory: openMemory(),
+            })
+          : [],
       readHistory: async (maxTurns) => {
         const history =
           hasHistory && maxTurns > 0

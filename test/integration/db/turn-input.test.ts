@@ -83,8 +83,8 @@ describe('the input of a turn', () => {
   test('is the same if it is read alone', async () => {
     const claimed = await createClaimedTask(db, { contextId, metadata: '{"a":1}' });
     const alone = await read({ ...claimed, content: undefined });
-    const { readHistory, readStoredReply } = alone;
-    assert.deepEqual(alone, { ...(await read(claimed)), readHistory, readStoredReply });
+    const { readHistory, readSteps, readStoredReply } = alone;
+    assert.deepEqual(alone, { ...(await read(claimed)), readHistory, readSteps, readStoredReply });
   });
 
   test('has a history of as many turns as the agent asks for', async () => {
@@ -115,6 +115,32 @@ describe('the input of a turn', () => {
     await write({ lease: opened.lease, finish: newTurnEnd(taskId, 'TASK_STATE_COMPLETED') });
     assert.deepEqual(await readText(await claimTask(db, taskId)), ['one']);
     assert.deepEqual(await readText(await createClaimedTask(db, { contextId })), ['one', 'more']);
+  });
+
+  test('contains steps of earlier turns in the context by name, of the same owner', async () => {
+    const record = async (text: string, owner = 'ada'): Promise<string> => {
+      const { lease } = await createClaimedTask(db, { contextId, owner });
+      const other = { ...newStep(1, text), name: 'other', occurrence: 0 };
+      await write({ lease, steps: [newStep(0, text), other] });
+      await write({ lease, finish: newTurnEnd(lease.taskId, 'TASK_STATE_COMPLETED') });
+      return lease.taskId;
+    };
+    const ids = [await record('one'), await record('two')];
+    await record('of another owner', 'bob');
+    await complete('without a step');
+    const { readSteps } = await read(await createClaimedTask(db, { contextId }));
+    const turns = await readSteps(['step', 'none'], 10);
+    assert.deepEqual(
+      turns.map(({ taskId, steps }) => [ids.indexOf(taskId), steps.map(({ output }) => output)]),
+      [
+        [-1, []],
+        [1, ['two']],
+        [0, ['one']],
+      ],
+    );
+    assert.equal((await readSteps(['step'], 2)).length, 2);
+    const { readSteps: readFew } = await read(await createClaimedTask(db, { contextId }), { maxBytes: 4 });
+    assert.ok((await readFew(['step'], 10)).length < 4, 'what needs more memory than there is was left out');
   });
 
   test('contains no message of another owner in a context of the same name', async () => {

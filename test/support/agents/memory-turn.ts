@@ -127,6 +127,14 @@ export class MemoryTurn implements ModelWaitingTurn {
 
   async checkSpending(): Promise<void> {}
 
+  openLog(): never {
+    throw new Error('a turn in memory has no log');
+  }
+
+  async readSteps(): Promise<[]> {
+    return [];
+  }
+
   async step<T extends Json | void>(
     name: string,
     run: (step: StepContext) => Promise<T>,
@@ -275,6 +283,10 @@ export class MemoryTurn implements ModelWaitingTurn {
   /** No files are stored in memory. */
   async readFile(): Promise<undefined> {
     return undefined;
+  }
+
+  async storeFile(part: Part): Promise<Part> {
+    return part;
   }
 
   async reserveMemory(): Promise<void> {}

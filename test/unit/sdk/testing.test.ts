@@ -140,6 +140,30 @@ describe('a task in memory', () => {
     );
   });
 
+  test('restores the log of an agent that keeps its own state', async () => {
+    const agent = createAgent(async (turn) => {
+      const log = turn.openLog();
+      for (let number = log.entries.length; number < 3; number += 1) await log.append('state', number);
+      if (turn.number === 1) return { state: 'TASK_STATE_INPUT_REQUIRED', message: 'More?' };
+      const earlier = await turn.readSteps(['state'], { maxTurns: 5 });
+      return { state: 'TASK_STATE_COMPLETED', message: JSON.stringify(earlier.map(({ steps }) => steps)) };
+    });
+    const task = createTask(agent, 'hello');
+    assert.deepEqual((await task.run({ crashAfter: 'state#2' })).ran, ['state#1', 'state#2']);
+    assert.deepEqual((await task.run()).ran, ['state#3']);
+    task.send('yes');
+    await task.run();
+    const [steps] = JSON.parse(task.messageText) as { occurrence: number; result: number }[][];
+    assert.deepEqual(
+      steps?.map(({ occurrence, result }) => [occurrence, result]),
+      [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+      ],
+    );
+  });
+
   test('runs a YAML agent with a scripted model', async (t) => {
     const model = await startScriptedModel([{ match: 'hello', reactions: [{ chunks: ['Hi ', 'there.'] }] }]);
     t.after(() => model.close());

@@ -37,6 +37,7 @@ function createLeasedTurn(write?: WriteTurn) {
       acceptedOutputModes: [],
       references: [],
       readHistory: async () => ({ exchanges: [], complete: true, steps: [], references: [] }),
+      readSteps: async () => [],
       readStoredReply: async () => undefined,
       readEarlierCall: async () => undefined,
       startedSecondsAgo: 0,

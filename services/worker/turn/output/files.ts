@@ -83,6 +83,15 @@ export function createTurnFiles(
   };
 }
 
+/** Smaller content is not worth a file. */
+const minStoredBytes = 4096;
+
+/** Stores the content of a part as a file, unless it is small or this worker cannot. */
+export async function storeContent({ store }: TurnFiles, part: Part): Promise<Part> {
+  const isSmall = part.url !== undefined || measure(part) <= minStoredBytes;
+  return store === undefined || isSmall ? part : store(part);
+}
+
 /** Returns the size above which a part becomes a file. */
 export function getInlineLimit(leftBytes: number): number {
   return Math.max(minFileBytes, Math.min(maxInlineBytes, leftBytes / 2));

@@ -22,7 +22,7 @@ import { exchangesBefore, exchangeTexts } from './exchanges.ts';
 export const maxHistoryTurns = 500;
 const maxHistoryBytes = 16 * 1024 * 1024;
 /** The share of the memory of one turn that its exchanges may take, and the records of its earlier turns. */
-const historyShare = 0.25;
+export const historyShare = 0.25;
 
 /** The message and the answer of an earlier turn in the same context. */
 export interface Exchange {
@@ -100,7 +100,7 @@ interface OutlineRow extends Pick<Exchange, 'taskId' | 'turn'>, Sized {
 }
 
 /** Newest first. */
-async function readOutline(
+export async function readOutline(
   db: Db,
   { taskId, turn }: Lease,
   contextKey: string,
