@@ -5,7 +5,7 @@
  *   -- --only lowest        one of the two folders
  *   -- ai-sdk               the tests of one framework
  *   -- --test-name-pattern  is passed on to the test runner
- *   -- bench                measures the overhead of a recorded model call, with the highest versions
+ *   -- bench                measures the overhead of a recorded model call, with the highest versions; -- bench adk: of one framework
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, globSync, readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ if (folders.length === 0) throw new Error(`--only ${values.only}: expected highe
 
 if (positionals[0] === 'bench') {
   install('highest');
-  process.exit(runNode('highest', [path.join(here, 'ai-sdk/bench/main.ts')]));
+  process.exit(runNode('highest', [path.join(here, 'bench/main.ts'), ...positionals.slice(1)]));
 }
 const failed = folders.filter((folder) => {
   install(folder);

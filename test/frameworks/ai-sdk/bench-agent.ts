@@ -2,7 +2,7 @@
 import * as ai from 'ai';
 import { defineAgent } from 'longhaul/agent';
 import { durable } from 'longhaul/ai-sdk';
-import { createModel } from '../scripted-model.ts';
+import { createModel } from './scripted-model.ts';
 
 const calls = 500;
 
