@@ -5,6 +5,7 @@ import { isTerminal, taskStates, type TaskState } from '../../domain/task.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
 import { openJson, openList } from '../contents/codec.ts';
+import { toStoredBytes } from '../contents/sizes.ts';
 import type { Lease } from '../turns/leases.ts';
 
 /**
@@ -71,7 +72,7 @@ export async function readChildren(
     ),
     sized as (
       select *, state = any(${endStates}::text[]) as has_ended,
-        sum(bytes) filter (where state = any(${endStates}::text[])) over (order by bytes, id) <= ${maxBytes} as fits
+        sum(bytes) filter (where state = any(${endStates}::text[])) over (order by bytes, id) <= ${toStoredBytes(maxBytes)} as fits
       from child
     )
     select s.id as "taskId", s.state, s.usage, not s.has_ended or s.fits as complete,

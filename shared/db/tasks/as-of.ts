@@ -13,6 +13,7 @@ import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { bigint, int, rows as toRows, uuid } from '../client/rows.ts';
 import { openJson, openList } from '../contents/codec.ts';
+import { toStoredBytes } from '../contents/sizes.ts';
 import { childColumns, toMetadata } from './content.ts';
 
 /** A task without its history. */
@@ -145,7 +146,7 @@ export async function readTasksAsOf(db: Db, asOf: readonly AsOf[]): Promise<(Tas
     with input as (${toRows('input', asOf, {
       task_id: uuid(({ taskId }) => taskId),
       seq: int(({ seq }) => seq),
-      max_bytes: bigint(({ maxArtifactBytes }) => maxArtifactBytes),
+      max_bytes: bigint(({ maxArtifactBytes }) => toStoredBytes(maxArtifactBytes)),
     })} ${fewRows(asOf.length)})
     select input.task_id, input.seq, t.context_id, t.metadata, t.usage, ${childColumns}, latest.payload, size.fits,
       case when size.fits then (select json_agg(a.artifact order by a.seq) ${whole}) end as artifacts,

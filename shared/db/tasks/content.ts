@@ -12,6 +12,7 @@ import type { TaskState } from '../../domain/task.ts';
 import { usageMetadata, type Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
 import { openJson, openList } from '../contents/codec.ts';
+import { toContentBytes } from '../contents/sizes.ts';
 
 /** A task in the JSON form of A2A 1.0 (section 4.1.1). */
 export interface A2aTask {
@@ -215,7 +216,7 @@ export async function readArtifactSizes(db: Db, taskId: string): Promise<Map<str
     .select(['artifact_id', 'bytes'])
     .where('task_id', '=', taskId)
     .execute();
-  return new Map(rows.map((row) => [row.artifact_id, row.bytes]));
+  return new Map(rows.map((row) => [row.artifact_id, toContentBytes(row.bytes)]));
 }
 
 /** Returns the parts of an artifact as clients have them, with the chunks so far. Undefined: there is no such artifact. */

@@ -7,6 +7,7 @@ import { createBatcher } from '../client/batcher.ts';
 import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted } from '../contents/codec.ts';
+import { toStoredBytes } from '../contents/sizes.ts';
 import { boolean, int, rows, text, uuid } from '../client/rows.ts';
 import {
   openTaskRow,
@@ -66,7 +67,7 @@ export async function readTaskSnapshots(
     history_length: int((read) => read.options.historyLength),
     include_artifacts: boolean((read) => read.options.includeArtifacts ?? true),
     include_hidden: boolean((read) => read.options.includeHidden ?? false),
-    max_bytes: int(() => maxBytes),
+    max_bytes: int(() => toStoredBytes(maxBytes)),
     index: int((read) => read.index),
   });
   const result = await sql<TaskRow & { index: number }>`-- prepared

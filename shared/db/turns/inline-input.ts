@@ -6,6 +6,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import type { JsonObject, Message } from '../../domain/message.ts';
 import { isSealed, openJson } from '../contents/codec.ts';
+import { toContentBytes } from '../contents/sizes.ts';
 import { openRecordedWait } from '../contents/writes.ts';
 import { hasExchangesBefore } from './history/exchanges.ts';
 import { recordedWait, type RecordedStep, type TurnContent } from './turn-content.ts';
@@ -95,7 +96,7 @@ export function toTurnContent(row: Partial<InlineRow>): TurnContent | undefined 
     metadata: row.metadata ?? {},
     acceptedOutputModes: row.accepted_output_modes ?? [],
     steps: row.steps ?? [],
-    recordBytes: row.record_bytes ?? 0,
+    recordBytes: toContentBytes(row.record_bytes ?? 0, row.steps?.length),
     startedSecondsAgo: Math.max(0, row.started_seconds_ago ?? 0),
   };
 }

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Json } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, openJsonText } from '../contents/codec.ts';
+import { toContentBytes } from '../contents/sizes.ts';
 import { openRecordedWait } from '../contents/writes.ts';
 import type { Lease } from './leases.ts';
 import { recordedWait, type RecordedStep, type RecordedWait } from './turn-content.ts';
@@ -35,7 +36,7 @@ export async function readRecordSizes(
     where s.task_id = ${taskId} and s.turn between ${from} and ${to} group by s.turn order by s.turn desc`.execute(
     db,
   );
-  return rows.map(({ turn, bytes, count }) => ({ turn, bytes: Number(bytes), count }));
+  return rows.map(({ turn, bytes, count }) => ({ turn, bytes: toContentBytes(Number(bytes), count), count }));
 }
 
 export interface StepText {

@@ -4,6 +4,7 @@ import { isUuid } from '../../domain/ids.ts';
 import type { Artifact, Message } from '../../domain/message.ts';
 import type { TaskState } from '../../domain/task.ts';
 import type { Db } from '../client/pool.ts';
+import { toContentBytes } from '../contents/sizes.ts';
 import { readTaskSnapshots } from '../tasks/read.ts';
 import { ownedBy, type Caller } from '../tasks/visibility.ts';
 
@@ -63,5 +64,5 @@ async function readSizes(db: Db, caller: Caller, ids: readonly string[]): Promis
           select sum(pg_column_size(e.payload)) from events e where e.task_id = t.id and e.kind = 'artifact'
         ), 0) as bytes
     from tasks t where t.id = any(${ids}::uuid[]) and ${ownedBy(caller)}`.execute(db);
-  return new Map(rows.map(({ id, bytes }) => [id, Number(bytes)]));
+  return new Map(rows.map(({ id, bytes }) => [id, toContentBytes(Number(bytes))]));
 }

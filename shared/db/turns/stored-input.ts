@@ -7,6 +7,7 @@ import { FatalError, MasterKeyError } from '../../domain/errors.ts';
 import type { JsonObject, Message } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, isSealed, openJsonText } from '../contents/codec.ts';
+import { toContentBytes } from '../contents/sizes.ts';
 import { estimateTexts, type InputMemory } from './input-memory.ts';
 import type { Lease } from './leases.ts';
 import { readRecord, readRecordSizes, toStep } from './record.ts';
@@ -70,7 +71,7 @@ async function readSizes(
     where t.id = ${taskId}`.execute(db);
   const [sizes] = rows;
   if (sizes === undefined) throw new FatalError('The message of this turn is missing.');
-  return { ...sizes, startedSecondsAgo: Math.max(0, sizes.startedSecondsAgo) };
+  return { bytes: toContentBytes(sizes.bytes, 2), startedSecondsAgo: Math.max(0, sizes.startedSecondsAgo) };
 }
 
 async function readMessage(

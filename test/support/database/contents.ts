@@ -44,6 +44,9 @@ export const contentEnv: Readonly<Record<string, string>> = isForAllTests
   ? { CONTENT_ENCRYPTION_KEYS: keysOfAllTests }
   : {};
 
+/** A reason to skip a test that reads stored contents, or writes what cannot be encrypted. */
+export const skipIfEncrypted = isForAllTests && 'reads columns that are encrypted';
+
 /** Returns the tables in which a row contains a text, as such or in binary content. */
 export async function searchTables(db: Db, text: string): Promise<string[]> {
   const { rows: tables } = await sql<{ name: string }>`

@@ -10,6 +10,7 @@ import type { Artifact, Message } from '../../../domain/message.ts';
 import { fewRows } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
 import { openJsonText } from '../../contents/codec.ts';
+import { toContentBytes } from '../../contents/sizes.ts';
 import { int, rows as toRows, uuid } from '../../client/rows.ts';
 import { estimateTexts, takeWhileFits, type InputMemory, type Sized } from '../input-memory.ts';
 import type { Lease } from '../leases.ts';
@@ -114,7 +115,7 @@ export async function readOutline(
   const { rows } = await sql<Omit<OutlineRow, 'bytes'> & { bytes: string }>`
     select task_id as "taskId", turn, bytes, version
     from (${exchangesBefore(start, limit)}) exchange`.execute(db);
-  return rows.map((row) => ({ ...row, bytes: Number(row.bytes) }));
+  return rows.map((row) => ({ ...row, bytes: toContentBytes(Number(row.bytes)) }));
 }
 
 type ExchangeText = Pick<Exchange, 'taskId' | 'turn'> &
