@@ -24,12 +24,19 @@ export async function checkContentKeys(db: Db, parts: KeyParts | undefined): Pro
       'contents were stored encrypted: set CONTENT_ENCRYPTION_KEYS or CONTENT_KMS_KEY as before',
     );
   }
+  await checkSamples(db, parts);
   const first = await db
     .selectFrom('content_keys')
     .select('id')
     .where('owner', '=', ownerOfChecks)
     .executeTakeFirst();
-  if (first === undefined) await createKey(db, parts, ownerOfChecks);
+  if (first !== undefined) return;
+  await createKey(db, parts, ownerOfChecks);
+  // Another process may have been first, with another master key.
+  await checkSamples(db, parts);
+}
+
+async function checkSamples(db: Db, parts: KeyParts): Promise<void> {
   for (const row of await readSamples(db)) await checkKey(parts, row);
 }
 

@@ -167,6 +167,9 @@ describe('keys of contents', () => {
 
   test('are refused to a process with another master key, even before there are contents', async () => {
     const check = async (own: string | undefined) => openContents(db, toContentsConfig(own))();
+    await accept('key:ada');
+    await assert.rejects(check(createContentKey('two')), /cannot be unwrapped/);
+    await sql`delete from content_keys`.execute(db);
     await check(undefined);
     await check(keys);
     await assert.rejects(check(createContentKey('one')), /cannot be unwrapped/);
