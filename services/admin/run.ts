@@ -15,6 +15,7 @@ import { dropSecretsCommand } from './drop-secrets.ts';
 import { exportCommand } from './export.ts';
 import { forgetCommand } from './forget.ts';
 import { limitsCommand } from './limits/command.ts';
+import { outcomesCommand } from './outcomes.ts';
 import { reencryptCommand } from './reencrypt.ts';
 import { undeletedCommand } from './undeleted.ts';
 import { usageCommand } from './usage.ts';
@@ -25,6 +26,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['webhooks', webhooksCommand],
   ['usage', usageCommand],
   ['versions', versionsCommand],
+  ['outcomes', outcomesCommand],
   ['reencrypt', reencryptCommand],
   ['drop-secrets', dropSecretsCommand],
   ['limits', limitsCommand],

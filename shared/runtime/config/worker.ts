@@ -106,7 +106,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
         max: 256 * 1024 * 1024,
       }),
     },
-    workerName: reader.string('WORKER_NAME', ownName),
+    workerName: readWorkerName(reader),
     push: readPush(reader),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
     ownerShare: reader.number('WORKER_OWNER_SHARE', 0.8, { min: 0.01, max: 1, whole: false }),
@@ -128,4 +128,14 @@ function readBuckets(reader: EnvReader): readonly string[] {
     }
   }
   return buckets;
+}
+
+/** With a release, the outcomes of its tasks can be compared with those of others (`npm run admin -- outcomes`). */
+function readWorkerName(reader: EnvReader): string {
+  const name = reader.string('WORKER_NAME', ownName);
+  const release = reader.optional('WORKER_RELEASE');
+  if (release !== undefined && !/^[\w.-]{1,128}$/.test(release)) {
+    reader.problem(`WORKER_RELEASE must be letters, digits, dots, dashes and underscores, not "${release}"`);
+  }
+  return release === undefined ? name : `${release}/${name}`;
 }

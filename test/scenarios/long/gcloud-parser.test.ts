@@ -36,7 +36,8 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
     const alerts = readdirSync(rendered).filter((name) => name.startsWith('alerts-'));
     assert.equal(alerts.length, readdirSync(path.join(projectDir, 'deploy/monitoring/alerts')).length);
     const input = {
-      commands,
+      // Several dry runs have the same commands.
+      commands: [...new Map(commands.map((words) => [words.join(' '), words])).values()],
       manifests: [
         ...[...manifestNames, 'receiver'].map(toPath),
         ...['api', 'worker', 'migrate'].map((name) => path.join(proxied, `${name}.yaml`)),
