@@ -83,8 +83,14 @@ describe('the input of a turn', () => {
   test('is the same if it is read alone', async () => {
     const claimed = await createClaimedTask(db, { contextId, metadata: '{"a":1}' });
     const alone = await read({ ...claimed, content: undefined });
-    const { readHistory, readSteps, readStoredReply } = alone;
-    assert.deepEqual(alone, { ...(await read(claimed)), readHistory, readSteps, readStoredReply });
+    const { readHistory, readSteps, readStoredReply, readEarlierCall } = alone;
+    assert.deepEqual(alone, {
+      ...(await read(claimed)),
+      readHistory,
+      readSteps,
+      readStoredReply,
+      readEarlierCall,
+    });
   });
 
   test('has a history of as many turns as the agent asks for', async () => {
