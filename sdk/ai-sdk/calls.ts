@@ -102,13 +102,12 @@ export class Calls {
 
 /** Identifies a call by what it is asked: settings of transport are left out. */
 export function createDigest(kind: string, value: unknown): string {
-  const hash = createHash('sha256').update(kind);
-  hash.update(
-    JSON.stringify(value, (_, item: unknown) =>
-      item instanceof Uint8Array ? createHash('sha256').update(item).digest('base64url') : item,
-    ) ?? '',
-  );
-  return hash.digest('base64url');
+  const text = JSON.stringify(value, (name, item: unknown) => {
+    if (item instanceof Uint8Array) return createHash('sha256').update(item).digest('base64url');
+    // Mastra puts the current time there. No model reads it.
+    return name === 'providerOptions' && typeof item === 'object' ? { ...item, mastra: undefined } : item;
+  });
+  return createHash('sha256').update(`${kind}${text}`).digest('base64url');
 }
 
 /** Aborts with any of the signals. */

@@ -1,14 +1,14 @@
 /**
  * `npm run frameworks` checks the adapters of frameworks (sdk/) with the real packages, in their lowest and highest
- * supported versions, which it installs into two folders next to this file. It checks types, then runs the tests.
+ * supported versions, which it installs into folders next to this file. It checks types, then runs the tests.
  *
- *   -- --only lowest        one of the two folders
+ *   -- --only lowest        one of the folders
  *   -- ai-sdk               the tests of one framework
  *   -- --test-name-pattern  is passed on to the test runner
  *   -- bench                measures the overhead of a recorded model call, with the highest versions; -- bench adk: of one framework
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, globSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -18,19 +18,30 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { only: { type: 'string' }, 'test-name-pattern': { type: 'string' } },
 });
-const folders = ['highest', 'lowest'].filter((folder) => (values.only ?? folder) === folder);
-if (folders.length === 0) throw new Error(`--only ${values.only}: expected highest or lowest.`);
+/** The folders with packages, and the frameworks that are tested with each. */
+const suites: Record<string, readonly string[]> = {
+  highest: ['ai-sdk', 'adk', 'langgraph'],
+  'ai-6': ['ai-sdk'],
+  lowest: ['ai-sdk', 'adk', 'langgraph'],
+  examples: ['genkit', 'mastra'],
+};
+const [bench, only] = [positionals[0] === 'bench', values.only];
+if (only !== undefined && !Object.hasOwn(suites, only)) {
+  throw new Error(`--only ${only}: expected ${Object.keys(suites).join(', ')}.`);
+}
 
-if (positionals[0] === 'bench') {
+if (bench) {
   install('highest');
   process.exit(runNode('highest', [path.join(here, 'bench/main.ts'), ...positionals.slice(1)]));
 }
-const failed = folders.filter((folder) => {
+const failed = Object.entries(suites).filter(([folder, frameworks]) => {
+  const chosen = frameworks.filter((name) => positionals.length === 0 || positionals.includes(name));
+  if (chosen.length === 0 || (only ?? folder) !== folder) return false;
   install(folder);
   process.stdout.write(`\n${folder}: ${describe(folder)}\n`);
-  return checkTypes(folder) !== 0 || runTests(folder) !== 0;
+  return checkTypes(folder) !== 0 || runTests(folder, chosen) !== 0;
 });
-if (failed.length > 0) process.stdout.write(`failed: ${failed.join(', ')}\n`);
+if (failed.length > 0) process.stdout.write(`failed: ${failed.map(([folder]) => folder).join(', ')}\n`);
 process.exit(failed.length);
 
 /** Installs the packages, unless those of the lock file are installed. */
@@ -60,13 +71,14 @@ function describe(folder: string): string {
     .join(', ');
 }
 
+/** The examples are run only: their frameworks bring types of zod of their own. */
 function checkTypes(folder: string): number {
+  if (!existsSync(path.join(here, folder, 'tsconfig.json'))) return 0;
   const tsc = path.join(root, 'node_modules/.bin/tsc');
   return run(tsc, ['--noEmit', '--project', path.join(here, folder)], {});
 }
 
-function runTests(folder: string): number {
-  const frameworks = positionals.length > 0 ? positionals : ['*'];
+function runTests(folder: string, frameworks: readonly string[]): number {
   const files = frameworks.flatMap((name) => globSync(`${name}/**/*.test.ts`, { cwd: here }).sort());
   const pattern = values['test-name-pattern'];
   return runNode(folder, [
