@@ -1,5 +1,5 @@
 /** An agent of Genkit as a durable task (docs/frameworks/genkit.md): a middleware for models, and tools whose work is a step. */
-import { genkit, z } from 'genkit';
+import { z, type genkit } from 'genkit';
 import type { ModelMiddleware } from 'genkit/model';
 import { defineAgent, textOf, type Agent, type Json, type Turn } from 'longhaul/agent';
 
