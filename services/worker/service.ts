@@ -43,6 +43,8 @@ import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { startCardReader } from './agent/gateway/card.ts';
 import { loadAgent, loadPowers } from './agent/load.ts';
+import { createMcpConnections } from './agent/mcp/connections.ts';
+import { createToolTasks } from './agent/mcp/tasks/open.ts';
 import { createRemoteAgents } from './agent/remote/agents.ts';
 import { getVersions } from './agent/version.ts';
 import { createCallStores } from './call-stores.ts';
@@ -104,6 +106,8 @@ export async function startWorker(
   const getSecret = (name: string): string | undefined => secrets.env[name];
   const powers = await loadPowers(config.agentFile, config.earlierAgentFiles);
   const remote = createRemoteAgents(getSecret, powers);
+  const mcpConnections = createMcpConnections(getSecret);
+  const openToolTasks = createToolTasks(mcpConnections, powers);
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
@@ -112,6 +116,7 @@ export async function startWorker(
     files: config.files,
     getSecret,
     remote,
+    mcpConnections,
     meter: { spentToday, checkCost, quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
     calls: createCallStores({ db, outbox, wakeupGraceSeconds, publicUrl: config.publicUrl }),
@@ -125,7 +130,7 @@ export async function startWorker(
   const versions = getVersions(agent);
   const agentVersion = versions.own;
   const loops = startOutboxLoops({ db, outbox, config, getLimits: getOwnerLimits, log });
-  const abandonedCalls = startAbandonedCalls({ db, remote, log });
+  const abandonedCalls = startAbandonedCalls({ db, remote, openToolTasks, log });
   const cardReader = startCardReader({ db, definition: await findDefinition(config), remote, log });
   const memoryWatch = createMemoryWatch();
   const processHeartbeat = startProcessHeartbeat({ db, worker: config.workerName, log });
@@ -156,7 +161,7 @@ export async function startWorker(
       outbox,
       log,
     }),
-    openCalls: createTurnCalls(remote, (...wait) => recordCallWait(db, ...wait)),
+    openCalls: createTurnCalls(remote, (...wait) => recordCallWait(db, ...wait), openToolTasks),
     openFiles: createTurnFiles(db, { publicUrl: config.publicUrl, recorder, log }),
     getOwnerLimits,
     databaseFailedAt: failedAt,

@@ -18,6 +18,7 @@ import {
   Url,
   Integer,
 } from './fields.ts';
+import type { JsonObject } from '../domain/message.ts';
 import type { Problem } from './problems.ts';
 
 /** Names of tools as the server defines them. `*` matches any characters. */
@@ -41,7 +42,7 @@ const McpServer = strictMapping({
   confirm: v.exactOptional(Patterns),
   /** These tools get the URL of a callback, and may answer that their result is pending. */
   pending: v.exactOptional(Patterns),
-  /** The limit for a pending result. At most 366 days. Default: a day. */
+  /** The limit for a pending result, and for a task of the server. At most 366 days. Default: a day. */
   pendingSeconds: v.exactOptional(v.pipe(Count, atMost(366 * 86_400))),
   /** The limit for one call, and for the list of tools. Progress of a call starts it again. */
   timeoutSeconds: v.optional(v.pipe(Count, atMost(86_400)), 60),
@@ -49,6 +50,8 @@ const McpServer = strictMapping({
   maxSeconds: v.optional(v.pipe(Count, atMost(86_400)), 3600),
   /** True: while the server is unavailable, its tools are left out. Default: tasks that need them wait. */
   optional: v.exactOptional(Flag),
+  /** False: its tools may not ask the user of the task. */
+  elicitation: v.exactOptional(Flag),
   /** Longer output of a tool is cut before the model sees it. */
   maxOutputChars: v.optional(v.pipe(Integer, atLeast(100)), 50_000),
 });
@@ -57,6 +60,12 @@ export type McpServerDefinition = v.InferOutput<typeof McpServer>;
 
 /** By name. Names are letters, digits and "_", because they may become the prefix of a tool's name. */
 export const McpServers = v.optional(mapping(McpServer), {});
+
+/** Returns the servers of a stored definition, perhaps of an older version, with their defaults. */
+export function readMcpServers(stored: JsonObject): Record<string, McpServerDefinition> {
+  const { success, output } = v.safeParse(McpServers, stored['mcpServers']);
+  return success ? output : {};
+}
 
 const SECRET = /\$\{env:([A-Za-z_]\w*)\}/g;
 

@@ -24,10 +24,15 @@ export interface StreamCursor {
   chars: number;
 }
 
-/** A call of another A2A agent: its task is polled when the wait is due. */
+/** Precedes the name of an MCP server in a wait for a task of its tools. */
+export const toolTaskPrefix = 'mcp:';
+/** Precedes the name of a tool in the name of that wait. */
+export const toolWaitPrefix = 'task:';
+
+/** A call of another A2A agent, or a task of an MCP server: it is polled when the wait is due. */
 export interface AgentWait {
   kind: 'agent';
-  /** Its name in the definition. */
+  /** Its name in the definition; that of an MCP server with `toolTaskPrefix`. */
   agent: string;
   /** The secret that its notifications must have. Absent: it sends none. */
   secret?: string;

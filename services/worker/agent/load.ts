@@ -19,6 +19,7 @@ import type { FileFetcherOptions } from './files/fetch-file.ts';
 import { gatewayAgent } from './gateway/agent.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
+import type { McpConnections } from './mcp/connections.ts';
 import type { RemoteAgents } from './remote/agent.ts';
 import { createRemoteAgents } from './remote/agents.ts';
 import { getVersions } from './version.ts';
@@ -40,6 +41,8 @@ export interface LoadAgentOptions {
   files?: FileFetcherOptions & DownloadLimits & { buckets: readonly string[] };
   /** The other agents that a definition names. Default: they are called by the addresses of the definition. */
   remote?: RemoteAgents;
+  /** Default: connections of its own. */
+  mcpConnections?: McpConnections;
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -161,7 +164,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
   return createGeminiAgent({
     client: gemini,
     toolDirectory: getAgentDirectory(agentFile),
-    mcp: createMcpTools(getSecret, log),
+    mcp: createMcpTools(getSecret, log, options.mcpConnections),
     remote: options.remote ?? createRemoteAgents(getSecret, powers),
     powers,
     files: createFileFetcher(files),

@@ -23,6 +23,7 @@ import { databaseNow } from '#shared/runtime/clock.ts';
 import type { MarkedArtifactStream } from '../turn/output/artifact-stream.ts';
 import type { OpenWait, Waits } from '../turn/waits.ts';
 import type { Turn } from './agent.ts';
+import type { ToolTaskWaits } from './mcp/tasks/wait.ts';
 
 export interface ModelWait {
   /** Where Gemini reports the end of the call. Undefined: nowhere, the call is only polled. */
@@ -66,7 +67,7 @@ export interface ModelWaitOptions {
   batchSeconds?: number;
 }
 
-export interface ModelWaits {
+export interface ModelWaits extends ToolTaskWaits {
   /**
    * Records the intent to call the model. The wait is a step of this name.
    *

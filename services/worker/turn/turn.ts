@@ -17,8 +17,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import type { Turn, TurnOutcome } from '../agent/agent.ts';
 import type { Relays } from '../agent/gateway/relays.ts';
 import { openModelWait, type ModelWaits } from '../agent/model-wait.ts';
-import type { Calls } from './calls/calls.ts';
-import type { OpenTurnCalls } from './calls/open.ts';
+import type { OpenedCalls, OpenTurnCalls } from './calls/open.ts';
 import type { Children } from './children/children.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import { readParentTaskId } from './children/tasks.ts';
@@ -213,8 +212,8 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   const read = <T>(operation: () => Promise<T>): Promise<T> =>
     retryReadWhileLeased(held, log, operation, signal, releaseSignal);
 
-  let openedCalls: Calls | undefined;
-  const openCalls = (): Calls =>
+  let openedCalls: OpenedCalls | undefined;
+  const openCalls = (): OpenedCalls =>
     (openedCalls ??= parts.openCalls({
       held,
       releaseSignal,
@@ -249,13 +248,14 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     version: (name) => waits.run(() => version(name)),
     sleep: (name, until) => waits.sleep(name, until),
     callback: (name, options) => waits.callback(name, options),
-    call: (agent, message, options) => openCalls().call(agent, message, options),
+    call: (agent, message, options) => openCalls().calls.call(agent, message, options),
+    followTask: (name, options) => openCalls().toolTasks.follow(name, options),
     relay: () =>
       relayTurn({
         ...streamed,
         lease,
         input,
-        calls: openCalls(),
+        calls: openCalls().calls,
         run: (operation) => waits.run(operation),
         readEarlierCall: (name) => read(() => input.readEarlierCall(name)),
         readFile: (url) => files.read(url),

@@ -327,11 +327,6 @@ describe('the list of tools', () => {
       createMcpTool('bad', { inputSchema: { type: 'object', properties: { a: { $ref: '#/$defs/b' } } } }),
       /the schema of its arguments is not valid/,
     ],
-    [
-      'required task support',
-      createMcpTool('bad', { execution: { taskSupport: 'required' } }),
-      /it can only be called as an MCP task/,
-    ],
   ] satisfies [string, JsonObject, RegExp][]) {
     test(`leaves out only the tool with ${name}, and says so`, async (t) => {
       const { list } = await connect(t, [look, invalid, write]);

@@ -43,6 +43,8 @@ export interface MemoryTurnOptions extends Partial<
   answers?: Record<string, Json>;
   /** The other agents, by name. */
   agents?: Record<string, (text: string, options: CallOptions) => CallResult>;
+  /** Returns how a task of a tool has ended, or what it asks. */
+  followTask?: ((server: string, taskId: string) => Promise<CallResult>) | undefined;
   /** The age of calls at Google when they are polled. Default: 0. */
   ageSeconds?: number;
   /** Where the streams of calls at Google are, as an earlier run has stored it. */

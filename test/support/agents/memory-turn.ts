@@ -19,6 +19,7 @@ import {
   type ModelWait,
   type ModelWaitingTurn,
 } from '#services/worker/agent/model-wait.ts';
+import type { FollowTaskOptions } from '#services/worker/agent/mcp/tasks/wait.ts';
 import type { MarkedArtifactStream } from '#services/worker/turn/output/artifact-stream.ts';
 import type { StoredReplyRow } from '#shared/db/models/stored-replies.ts';
 import type { NewStep } from '#shared/db/turns/write.ts';
@@ -60,6 +61,7 @@ export class MemoryTurn implements ModelWaitingTurn {
   #chunksLeft: number;
   readonly #answers: Record<string, Json>;
   readonly #agents: NonNullable<MemoryTurnOptions['agents']>;
+  readonly #followTask: MemoryTurnOptions['followTask'];
   #crashed = false;
 
   constructor(options: MemoryTurnOptions) {
@@ -91,6 +93,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     this.#chunksLeft = options.crashAfterChunk ?? Infinity;
     this.#agents = options.agents ?? {};
     this.#answers = options.answers ?? {};
+    this.#followTask = options.followTask;
   }
 
   /** The artifacts as clients see them now. */
@@ -244,6 +247,14 @@ export class MemoryTurn implements ModelWaitingTurn {
       const answer = this.#agents[agent];
       if (answer === undefined) throw new Error(`no agent ${agent}`);
       return answer(typeof message === 'string' ? message : textOf(message), options) as unknown as Json;
+    }) as unknown as Promise<CallResult>;
+  }
+
+  /** Polls as `toolTasks` says, without a pause between, and records the end. */
+  async followTask(name: string, { server, taskId }: FollowTaskOptions): Promise<CallResult> {
+    return this.step(name, async () => {
+      if (this.#followTask === undefined) throw new Error('this turn waits for no tasks of tools');
+      return (await this.#followTask(server, taskId)) as unknown as Json;
     }) as unknown as Promise<CallResult>;
   }
 

@@ -20,12 +20,16 @@ export interface ScriptedMcp {
   readonly calls: readonly string[];
   /** The metadata of the last call. */
   readonly lastMeta: JsonObject;
+  /** All parameters of the last call. */
+  readonly lastParams: JsonObject;
   /** How often the list of tools was read. */
   readonly lists: number;
   /** Sets the list of tools. */
   tools: JsonObject[];
   /** Answers the call with this number, from 1. */
   answer: (call: number) => ScriptedAnswer | Promise<ScriptedAnswer>;
+  /** Answers other methods, by name. Default: none. */
+  methods: Record<string, (params: JsonObject) => ScriptedAnswer>;
   /** Answers a request for the list. Default: with `tools`. */
   answerList: () => ScriptedAnswer | Promise<ScriptedAnswer>;
   /** Notifies connected clients that the list of tools has changed. */
@@ -37,7 +41,7 @@ export interface ScriptedMcp {
 interface Request {
   id?: number | string;
   method: string;
-  params?: { name?: string; _meta?: JsonObject & { progressToken?: number } };
+  params?: JsonObject & { name?: string; _meta?: JsonObject & { progressToken?: number } };
 }
 
 const emptyObject = { type: 'object', properties: {} };
@@ -57,8 +61,11 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
   let lists = 0;
   let progressToken = 0;
   let lastMeta: JsonObject = {};
+  let lastParams: JsonObject = {};
 
   async function respond({ method, params }: Request): Promise<ScriptedAnswer> {
+    const own = mcp.methods[method];
+    if (own !== undefined) return own(params ?? {});
     switch (method) {
       case 'initialize': {
         const capabilities = { tools: { listChanged: true } };
@@ -72,6 +79,7 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
         calls.push(params?.name ?? '');
         progressToken = params?._meta?.progressToken ?? 0;
         lastMeta = params?._meta ?? {};
+        lastParams = params ?? {};
         return mcp.answer(calls.length);
       default:
         return { error: { code: -32_601, message: 'Method not found' } };
@@ -112,6 +120,10 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
     get lastMeta() {
       return lastMeta;
     },
+    get lastParams() {
+      return lastParams;
+    },
+    methods: {},
     get lists() {
       return lists;
     },

@@ -14,7 +14,7 @@
  * it, unless they need it: it is tried again in the background.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, type CallToolResult, type Tool } from '@modelcontextprotocol/client';
+import type { CallToolResult, Client, Tool } from '@modelcontextprotocol/client';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { CredentialsError } from '../errors.ts';
 import {
@@ -26,12 +26,13 @@ import {
   NotOpenError,
   UnknownToolError,
 } from './failures.ts';
-import { correctMessages } from './messages.ts';
-import { toCallError, toListError } from './reported-errors.ts';
+import { openClient, type OpenConnection } from './open-client.ts';
 import { describeProgress } from './progress.ts';
+import { toCallError, toListError } from './reported-errors.ts';
 import { getRetryDelayMs } from './retries.ts';
-import { CachedToolList, type ToolList } from './tool-list.ts';
-import { openTransport } from './transport.ts';
+import { createTaskRequests, startsTask, type TaskRequests } from './tasks/requests.ts';
+import type { ToolAnswers } from './tasks/elicitation.ts';
+import type { ToolList } from './tool-list.ts';
 
 export interface McpCall {
   tool: Tool;
@@ -41,6 +42,8 @@ export interface McpCall {
   callbackUrl?: string | undefined;
   /** Repeating the call does no harm. */
   repeatable: boolean;
+  /** The answers to what the tool has asked, with its state. */
+  answers?: ToolAnswers | undefined;
   signal: AbortSignal;
   /** Called with the progress that the tool reports, as a text for clients. */
   report?: ((progress: string) => void) | undefined;
@@ -51,11 +54,6 @@ export interface ListedTools {
   list: ToolList | undefined;
   /** Why the server is away; undefined: it is not. */
   away: Error | undefined;
-}
-
-interface OpenConnection {
-  client: Client;
-  list: CachedToolList;
 }
 
 const idleMs = 10 * 60_000;
@@ -157,6 +155,7 @@ export class McpConnection {
     args,
     idempotencyKey,
     callbackUrl,
+    answers,
     signal,
     report,
   }: McpCall): Promise<CallToolResult> {
@@ -166,6 +165,8 @@ export class McpConnection {
     const params = {
       name: tool.name,
       arguments: args,
+      ...answers,
+      ...(startsTask(connection.client, tool) && { task: {} }),
       _meta: {
         'dev.longhaul/idempotencyKey': idempotencyKey,
         ...(callbackUrl !== undefined && { 'dev.longhaul/callbackUrl': callbackUrl }),
@@ -221,6 +222,25 @@ export class McpConnection {
     return list?.tools.find((tool) => tool.name === name);
   }
 
+  /**
+   * Runs requests about the tasks of the server.
+   *
+   * @throws {CredentialsError | RetryableError} if they fail: a task may run for days, so a fault that may pass does not end it
+   */
+  async withTasks<T>(signal: AbortSignal, run: (tasks: TaskRequests) => Promise<T>): Promise<T> {
+    return this.#whileBusy(async () => {
+      let connection: OpenConnection | undefined;
+      try {
+        connection = await this.#connected();
+        return await run(createTaskRequests(connection.client, this.#server.timeoutSeconds * 1000));
+      } catch (error) {
+        signal.throwIfAborted();
+        if (connection !== undefined && classifyLoss(error) !== undefined) await this.#drop(connection);
+        throw toListError(error, this.#name);
+      }
+    });
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.#idle);
     const open = await this.#open?.catch(() => undefined);
@@ -250,36 +270,9 @@ export class McpConnection {
     return this.#open;
   }
 
-  async #connect(): Promise<OpenConnection> {
-    const transport = openTransport(this.#name, this.#server, this.#getSecret);
-    const client: Client = new Client(
-      { name: 'longhaul', version: '1' },
-      {
-        // Supports servers of the 2026 specification and of earlier ones.
-        versionNegotiation: { mode: 'auto' },
-        listChanged: { tools: { autoRefresh: false, onChanged: () => list.expire() } },
-      },
-    );
-    const timeout = this.#server.timeoutSeconds * 1000;
-    const list = new CachedToolList(async () => {
-      return (await client.listTools(undefined, { timeout, cacheMode: 'refresh' })).tools;
-    });
-    /* oxlint-disable unicorn/prefer-add-event-listener -- the client offers only these properties */
-    client.onclose = () => this.#forget(client);
-    client.onerror = (error) => {
-      // The response stream is lost for good. Closing the client fails pending calls now, not at their
-      // timeout.
-      if (error.message.startsWith('Maximum reconnection attempts')) void client.close();
-    };
-    /* oxlint-enable unicorn/prefer-add-event-listener */
-    try {
-      await client.connect(transport.transport, { timeout });
-    } catch (error) {
-      await client.close();
-      throw transport.explain(error);
-    }
-    correctMessages(transport.transport);
-    return { client, list };
+  #connect(): Promise<OpenConnection> {
+    const onClose = (client: Client): void => this.#forget(client);
+    return openClient(this.#name, this.#server, this.#getSecret, onClose);
   }
 
   #forget(client: Client): void {

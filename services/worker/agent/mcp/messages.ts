@@ -3,12 +3,14 @@
  * tool, and a whole result for one block of unknown content, although the call has taken effect.
  *
  *   tools/list    an invalid tool is replaced by a mark that names it and its problem (readMark)
- *   tools/call    content that the client does not know, or cannot decode, becomes text, with a remark
+ *   tools/call    content that the client does not know, or cannot decode, becomes text, with a remark; a task in place of
+ *                 the result, or a request for input, becomes a mark (readUnfinished)
  */
 import { isSpecType, type JSONRPCMessage, type Tool, type Transport } from '@modelcontextprotocol/client';
 import { isBase64, type Json, type JsonObject } from '#shared/domain/message.ts';
 
 const problemKey = 'dev.longhaul/problem';
+const unfinishedKey = 'dev.longhaul/unfinished';
 const maxQuotedChars = 2000;
 /** Canceled requests get no answer, so the oldest unanswered ones are forgotten. */
 const maxUnanswered = 1000;
@@ -58,14 +60,7 @@ function correctTool(tool: unknown): unknown {
     : { ...(tool as object), outputSchema: undefined };
 }
 
-function findDeclarationProblem(
-  tool: unknown,
-  { inputSchema, execution }: Record<string, unknown>,
-): string | undefined {
-  // MCP 2025-11-25, tasks: a server refuses plain calls of such a tool.
-  if (isObject(execution) && execution['taskSupport'] === 'required') {
-    return 'it can only be called as an MCP task, which this agent does not support';
-  }
+function findDeclarationProblem(tool: unknown, { inputSchema }: Record<string, unknown>): string | undefined {
   if (isSpecType.Tool(tool) && isSchema(inputSchema)) return undefined;
   return isObject(inputSchema) ? 'its declaration is not valid' : 'it has no schema of its arguments';
 }
@@ -89,7 +84,9 @@ function isSchema(value: unknown): boolean {
 
 function correctResult(result: JsonObject): JsonObject {
   const { resultType = 'complete', content, structuredContent, isError, _meta } = result;
-  // An interim result asks for input and has no content.
+  const unfinished = findUnfinished(result);
+  if (unfinished !== undefined)
+    return { content: [], _meta: { [unfinishedKey]: unfinished }, resultType: 'complete' };
   if (resultType !== 'complete') return result;
   const blocks = Array.isArray(content) ? content : content === undefined ? [] : [content];
   const isData = structuredContent === undefined || isObject(structuredContent);
@@ -103,6 +100,41 @@ function correctResult(result: JsonObject): JsonObject {
     ...(isError === true && { isError }),
     ...(isObject(_meta) && { _meta }),
   };
+}
+
+/** An answer that is not a result yet: a task, or a request for input. */
+export interface UnfinishedResult {
+  taskId?: string;
+  pollSeconds?: number;
+  requests?: JsonObject;
+  requestState?: string;
+}
+
+/** In the form of the extension (SEP-2663), of 2025-11-25, or of 2026-07-28 ("Multi Round-Trip Requests"). */
+function findUnfinished(result: JsonObject): JsonObject | undefined {
+  const { resultType, task: nested, inputRequests, requestState } = result;
+  if (resultType === 'input_required') {
+    return {
+      requests: isObject(inputRequests) ? inputRequests : {},
+      ...(typeof requestState === 'string' && { requestState }),
+    };
+  }
+  const task = resultType === 'task' ? result : isObject(nested) ? nested : undefined;
+  if (task === undefined || typeof task['taskId'] !== 'string') return undefined;
+  const pollMs = task['pollIntervalMs'] ?? task['pollInterval'];
+  return {
+    taskId: task['taskId'],
+    ...(typeof pollMs === 'number' && pollMs > 0 && { pollSeconds: pollMs / 1000 }),
+  };
+}
+
+/** Returns undefined for a result. */
+export function readUnfinished({
+  _meta,
+}: {
+  _meta?: Record<string, unknown> | undefined;
+}): UnfinishedResult | undefined {
+  return _meta?.[unfinishedKey] as UnfinishedResult | undefined;
 }
 
 /** Binary content may have line breaks, as in MIME. The rest of a result with unreadable content stays usable. */

@@ -1,17 +1,15 @@
-/**
- * Provides the tools of a definition's MCP servers. Connections are keyed by the definition of a server, so
- * that all tasks with the same server share one, even across versions of the agent's definition.
- */
+/** Provides the tools of a definition's MCP servers. */
 import type { Tool as McpTool } from '@modelcontextprotocol/client';
-import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { ParkedError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import type { Tool } from '../gemini/tools/tool.ts';
+import { UnfinishedOutput, type Tool } from '../gemini/tools/tool.ts';
 import type { PartnerWaits } from '../partner-waits.ts';
 import type { McpConnection } from './connection.ts';
+import { createMcpConnections, type McpConnections } from './connections.ts';
+import { readUnfinished } from './messages.ts';
 import { isAllowed, matchesAny, toDeclaredNames } from './names.ts';
 import { toToolOutput } from './result.ts';
 import { fillServerSecrets } from './secrets.ts';
@@ -59,28 +57,19 @@ export interface GoogleServer {
 /**
  * @param getSecret returns the value of `${env:NAME}` by its name
  * @param log reports tools that are left out
+ * @param connections default: its own
  */
-export function createMcpTools(getSecret: (name: string) => string | undefined, log?: Logger): McpTools {
-  const connections = new Map<string, McpConnection>();
-
-  // The MCP client is loaded with the first server, so that workers start quickly.
-  async function getConnection(name: string, server: McpServerDefinition): Promise<McpConnection> {
-    const { McpConnection } = await import('./connection.ts');
-    // Definitions that differ only in how they use the tools share a connection.
-    const { command, args, env, cwd, url, headers, timeoutSeconds, maxSeconds, optional } = server;
-    const connected = { command, args, env, cwd, url, headers, timeoutSeconds, maxSeconds, optional };
-    const key = canonicalHash({ name, ...connected });
-    const connection = connections.get(key) ?? new McpConnection(name, server, getSecret);
-    connections.set(key, connection);
-    return connection;
-  }
-
+export function createMcpTools(
+  getSecret: (name: string) => string | undefined,
+  log?: Logger,
+  connections: McpConnections = createMcpConnections(getSecret),
+): McpTools {
   return {
     loadTools: async (servers, taken, partnerWaits) => {
       const leftOut: string[] = [];
       const listed = await Promise.all(
         Object.entries(servers).map(async ([name, server]) => {
-          const connection = await getConnection(name, server);
+          const connection = await connections.get(name, server);
           const partner = `the MCP server "${name}"`;
           const { list, away } = await partnerWaits.during({ partner }, () => connection.listTools());
           if (away !== undefined) log?.warn({ server: name, err: away }, 'MCP server unavailable');
@@ -106,9 +95,8 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
             maxChars: server.maxOutputChars,
             optional: server.optional ?? false,
             confirm: matchesAny(tool.name, server.confirm ?? []),
-            pendingSeconds: matchesAny(tool.name, server.pending ?? [])
-              ? (server.pendingSeconds ?? defaultPendingSeconds)
-              : undefined,
+            isPending: matchesAny(tool.name, server.pending ?? []),
+            seconds: server.pendingSeconds ?? defaultPendingSeconds,
           }));
           return [...offered, ...waits];
         }),
@@ -133,9 +121,7 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
         ...(server.allow !== undefined && { allowed_tools: [{ tools: server.allow }] }),
       };
     },
-    close: async () => {
-      await Promise.all([...connections.values()].map((connection) => connection.close()));
-    },
+    close: () => connections.close(),
   };
 }
 
@@ -176,14 +162,17 @@ function toTool(
     maxChars,
     confirm,
     optional,
-    pendingSeconds,
+    isPending,
+    seconds,
   }: {
     server: string;
     connection: McpConnection;
     maxChars: number;
     confirm: boolean;
     optional: boolean;
-    pendingSeconds: number | undefined;
+    isPending: boolean;
+    /** How long a result that comes later is waited for. */
+    seconds: number;
   },
 ): Tool {
   // Absent hints mean a tool with side effects (MCP specification, "ToolAnnotations").
@@ -194,13 +183,17 @@ function toTool(
     sideEffects: !readOnlyHint,
     confirm,
     server,
-    ...(pendingSeconds !== undefined && { later: { seconds: pendingSeconds, maxChars } }),
+    ...(isPending && { later: { seconds, maxChars } }),
     ...(!optional && { prepare: () => connection.prepare() }),
     call: async (args, context) => {
       const repeatable = readOnlyHint || idempotentHint;
       const result = await connection.call({ tool, args, repeatable, ...context });
+      const unfinished = readUnfinished(result);
+      if (unfinished !== undefined) return new UnfinishedOutput({ server, maxChars, seconds, ...unfinished });
       const { findResultProblem } = await import('./schemas.ts');
       return toToolOutput(result, maxChars, findResultProblem(tool, result));
     },
+    answerTask: (taskId, responses, signal) =>
+      connection.withTasks(signal, (tasks) => tasks.update(taskId, responses, signal)),
   };
 }

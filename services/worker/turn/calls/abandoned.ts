@@ -1,9 +1,10 @@
 /**
- * Cancels the tasks of other agents that no turn waits for anymore, because ours was canceled, failed or missed its
+ * Cancels the tasks of other agents and of MCP servers that no turn waits for anymore, because ours was canceled, failed or missed its
  * deadline. An agent that is unavailable is asked again at growing intervals, for a day.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readRemoteAgents } from '#shared/agent/gateway.ts';
+import { readMcpServers } from '#shared/agent/mcp-servers.ts';
 import {
   closeCall,
   postponeCall,
@@ -11,7 +12,10 @@ import {
   type AbandonedCall,
 } from '#shared/db/calls/abandoned.ts';
 import type { Db } from '#shared/db/client/pool.ts';
+import type { JsonObject } from '#shared/domain/message.ts';
+import { toolTaskPrefix } from '#shared/domain/wait.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { OpenToolTasks, RemoteToolTasks } from '../../agent/mcp/tasks/open.ts';
 import type { RemoteAgents } from '../../agent/remote/agent.ts';
 
 const intervalMs = 2_000;
@@ -27,6 +31,8 @@ export interface AbandonedCallsLoop {
 export function startAbandonedCalls(parts: {
   db: Db;
   remote: RemoteAgents;
+  /** If omitted, tasks of MCP servers are not canceled. */
+  openToolTasks?: OpenToolTasks;
   everyMs?: number;
   log: Logger;
 }): AbandonedCallsLoop {
@@ -34,12 +40,25 @@ export function startAbandonedCalls(parts: {
   const stop = new AbortController();
   const { signal } = stop;
 
+  /** Returns undefined for a partner that the definition does not have. */
+  async function open(
+    agent: string,
+    definition: JsonObject,
+  ): Promise<Pick<RemoteToolTasks, 'cancel'> | undefined> {
+    if (!agent.startsWith(toolTaskPrefix)) {
+      const known = readRemoteAgents(definition)[agent];
+      return known && remote.open(agent, known);
+    }
+    const name = agent.slice(toolTaskPrefix.length);
+    const server = readMcpServers(definition)[name];
+    return server && parts.openToolTasks?.(name, server);
+  }
+
   async function cancel(call: AbandonedCall): Promise<void> {
     const { taskId, agent, remoteTask, definition, endedSecondsAgo } = call;
-    const known = definition === null ? undefined : readRemoteAgents(definition)[agent];
     try {
-      if (remoteTask !== null && known !== undefined) {
-        const client = await remote.open(agent, known);
+      const client = definition === null ? undefined : await open(agent, definition);
+      if (remoteTask !== null && client !== undefined) {
         await client.cancel(remoteTask, AbortSignal.any([signal, AbortSignal.timeout(requestMs)]));
       }
     } catch (error) {

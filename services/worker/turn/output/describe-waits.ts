@@ -1,6 +1,6 @@
 /** Describes to clients what a suspended turn waits for: in words, and in the metadata of the message (docs/waits.md). */
 import type { JsonObject, Message } from '#shared/domain/message.ts';
-import { waitsExtension, type Wait } from '#shared/domain/wait.ts';
+import { toolWaitPrefix, waitsExtension, type Wait } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { StepIdentity } from '../record.ts';
 
@@ -46,6 +46,10 @@ function describe(wait: DescribedWait): string {
     case 'children':
       return `for "${wait.identity.name}" until ${getEnd(wait)}`;
     case 'agent':
+      if (wait.identity.name.startsWith(toolWaitPrefix)) {
+        const tool = wait.identity.name.slice(toolWaitPrefix.length).replace(/#\d+$/, '');
+        return `for the tool "${tool}" until ${getEnd(wait)}`;
+      }
       return `for the agent "${wait.identity.name.replace(/^call:/, '')}" until ${getEnd(wait)}`;
     case 'model':
       return `for the model since ${wait.since.toISOString()}`;

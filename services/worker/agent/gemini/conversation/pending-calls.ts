@@ -5,7 +5,7 @@
  *   ask       ask_user                                         any message is its answer
  *   confirm   a tool that the definition marks `confirm`       approved, refused, or asked for again
  *   retry     a call that failed for lack of credentials       any message: the call is retried
- *   agent     another agent waits for an answer                any message: it goes to that agent
+ *   agent     another agent or an MCP tool waits for an answer any message: it goes there
  */
 import type { Part as GeminiPart } from '@google/genai';
 import {
@@ -97,17 +97,23 @@ export function toPendingOutcome(reply: PendingReply, text: string): TurnOutcome
 }
 
 /** @param tool the name under which the model calls the agent */
-function describeQuestion(tool: string, { parts }: AgentQuestion): string {
+function describeQuestion(tool: string, { parts, tool: asking }: AgentQuestion): string {
   const question = textOf(parts);
+  if (asking !== undefined) return `The tool "${tool}" asks: ${question}`;
   const agent = tool.replace(/^call_/, '');
   return question === ''
     ? `The agent "${agent}" waits for your answer.`
     : `The agent "${agent}" asks: ${question}`;
 }
 
-/** Returns what goes to another agent that waits for an answer. */
-export function toAgentAnswer({ taskId, contextId }: AgentQuestion, message: Message): AgentAnswer {
-  return { taskId, contextId, parts: message.parts.filter((part) => !isApprovalPart(part)) };
+/** Returns what goes to another agent or a tool that waits for an answer. */
+export function toAgentAnswer({ taskId, contextId, tool }: AgentQuestion, message: Message): AgentAnswer {
+  return {
+    taskId,
+    contextId,
+    ...(tool && { tool }),
+    parts: message.parts.filter((part) => !isApprovalPart(part)),
+  };
 }
 
 function toApprovalRequest({ id, call }: PendingCall): ApprovalRequest {

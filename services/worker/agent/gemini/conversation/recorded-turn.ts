@@ -18,6 +18,7 @@ export type LoopTurn = Pick<
   | 'signal'
   | 'step'
   | 'call'
+  | 'followTask'
   | 'callback'
   | 'artifact'
   | 'openArtifact'
@@ -55,6 +56,7 @@ export function createRecordedTurn(
     signal,
     step: async <T>(name: string): Promise<T> => recall(name) as T,
     call: async (agent) => recall(`call:${agent}`) as unknown as CallResult,
+    followTask: async (name) => recall(name) as unknown as CallResult,
     callback: async (name) => ({
       url: '',
       result: awaitable(async () => recall(name) as unknown as CallbackResult),

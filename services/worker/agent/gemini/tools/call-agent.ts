@@ -3,17 +3,19 @@ import type { JsonObject, Part } from '#shared/domain/message.ts';
 import type { CallResult } from '../../agent.ts';
 import { toReply } from '../../remote/output.ts';
 import type { LoopTurn } from '../conversation/recorded-turn.ts';
-import type { AgentCallTool, ToolReply } from './tool.ts';
+import type { AgentCallTool, ToolReply, UnfinishedCall } from './tool.ts';
 
-/** The question of another agent, which waits for an answer. */
+/** The question of another agent, or of an MCP tool, which waits for an answer. */
 export interface AgentQuestion {
   taskId: string | undefined;
   contextId: string | undefined;
   parts: readonly Part[];
+  /** Set if a tool asks. */
+  tool?: UnfinishedCall;
 }
 
-/** The parts of a message that answer the question of another agent. */
-export interface AgentAnswer extends Pick<AgentQuestion, 'taskId' | 'contextId'> {
+/** The parts of a message that answer a question. */
+export interface AgentAnswer extends Pick<AgentQuestion, 'taskId' | 'contextId' | 'tool'> {
   parts: Part[];
 }
 
@@ -51,7 +53,7 @@ async function callByArguments(
 async function continueCall(
   turn: LoopTurn,
   agent: string,
-  { parts, ...ids }: AgentAnswer,
+  { parts, taskId, contextId }: AgentAnswer,
 ): Promise<CallResult> {
-  return turn.call(agent, parts.length > 0 ? parts : '(an empty message)', ids);
+  return turn.call(agent, parts.length > 0 ? parts : '(an empty message)', { taskId, contextId });
 }

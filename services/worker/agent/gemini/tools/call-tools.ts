@@ -14,15 +14,17 @@ import { createCallProgress } from './call-progress.ts';
 import { awaitResult, type LaterResult, type LaterResults, type OpenResult } from './later-results.ts';
 import { callAgent, type AgentAnswer, type AgentQuestion } from './call-agent.ts';
 import {
-  OutputWithFiles,
   PendingOutput,
+  UnfinishedOutput,
   type AgentCallTool,
   type DeclaredTool,
   type ModelToolCall,
   type Tool,
   type ToolContext,
   type ToolReply,
+  type UnfinishedCall,
 } from './tool.ts';
+import { answerTool, awaitUnfinished, toReply } from './unfinished-calls.ts';
 
 /** A call to make. `approved`: it may run even if its tool needs the user's approval. */
 export interface ToolCallRequest {
@@ -32,7 +34,7 @@ export interface ToolCallRequest {
   answer?: AgentAnswer | undefined;
 }
 
-/** Why a call waits for the user; see conversation/pending-calls.ts. */
+/** Why a call waits for the user; see conversation/pending-calls.ts. `agent`: also a tool that asks. */
 export type PendingReason = 'ask' | 'confirm' | 'retry' | 'agent';
 
 /** `asked`: what another agent waits for, if that is the reason. */
@@ -59,7 +61,11 @@ export async function callTools(
   for (const request of calls) open.push(await openResult(turn, request, tools, bounds.later));
   // Each call starts its step before the next one does, so the steps are in the order of the calls.
   const running = calls.map((request, index) =>
-    callTool(turn, request, tools, { ...bounds, open: open[index] }),
+    callTool(turn, request, tools, {
+      ...bounds,
+      open: open[index],
+      taskName: bounds.later.nameTask(request.call.name),
+    }),
   );
   // Waits for all of them, so that no call outlives the turn.
   const settled = await Promise.allSettled(running);
@@ -85,6 +91,10 @@ function findTool(name: string, tools: readonly DeclaredTool[]): DeclaredTool | 
 
 interface OneCallBounds extends CallBounds {
   open: OpenResult | undefined;
+  /** The name of the wait, if the call is answered with a task. */
+  taskName: string;
+  /** Answers what an earlier call has asked. */
+  answers?: ToolContext['answers'];
 }
 
 async function callTool(
@@ -107,7 +117,15 @@ async function callTool(
   try {
     if (tool !== undefined && 'agent' in tool)
       return await waitForAgent(turn, tool, args as JsonObject, answer);
-    const { later, ...reply } = await callInStep(turn, call, tool, tools, bounds);
+    const answers =
+      answer?.tool && (await answerTool(turn, bounds.taskName, answer.tool, answer.parts, tools));
+    if (answers !== undefined && 'asked' in answers) return { pending: 'agent', asked: answers.asked };
+    if (answers !== undefined && 'response' in answers) return { ...answers, ms: 0 };
+    const { later, unfinished, ...reply } = await callInStep(turn, call, tool, tools, { ...bounds, answers });
+    if (unfinished !== undefined) {
+      const ended = await awaitUnfinished(turn, bounds.taskName, unfinished);
+      return 'asked' in ended ? { pending: 'agent', asked: ended.asked } : { ...ended, ms: reply.ms };
+    }
     if (later === undefined) return reply;
     const result = await awaitResult(turn, later, bounds.open);
     return { ...result, ms: reply.ms };
@@ -130,15 +148,15 @@ async function waitForAgent(
   return 'asked' in reply ? { pending: 'agent', asked: reply.asked } : { ...reply, ms: 0 };
 }
 
-/** `later`: set if the result is pending. */
-type RecordedReply = ToolReply & { ms: number; later?: LaterResult };
+/** `later`: set if the result is pending. `unfinished`: set if the server works on a task, or asks its user. */
+type RecordedReply = ToolReply & { ms: number; later?: LaterResult; unfinished?: UnfinishedCall };
 
 async function callInStep(
   turn: LoopTurn,
   call: ModelToolCall,
   tool: Tool | undefined,
   tools: readonly DeclaredTool[],
-  { deadline, round, partnerWaits, open }: OneCallBounds,
+  { deadline, round, partnerWaits, open, answers }: OneCallBounds,
 ): Promise<RecordedReply> {
   const { name, args = {} } = call;
   const input = { name, args: args as JsonObject };
@@ -158,6 +176,7 @@ async function callInStep(
           ...step,
           signal,
           ...(open && { callbackUrl: open.callback.url }),
+          ...(answers && { answers }),
           report: (progress: string) => {
             heard();
             report(progress);
@@ -188,8 +207,8 @@ async function run(
       if (open === undefined) throw new Error('The result of the tool is pending, but it got no callback.');
       return { response: {}, later: open.later };
     }
-    if (!(result instanceof OutputWithFiles)) return { response: { output: result } };
-    return { response: { output: result.output }, files: [...result.files] };
+    if (result instanceof UnfinishedOutput) return { response: {}, unfinished: result.call };
+    return toReply(result);
   } catch (error) {
     // After an abort, its reason (the turn is lost or out of time) replaces the error of the tool.
     step.signal.throwIfAborted();

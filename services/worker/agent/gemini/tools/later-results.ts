@@ -6,6 +6,7 @@
  *                                └──pending──▶ suspended ──posted, or timed out──▶ the result, or an error, for the model
  */
 import type { JsonObject } from '#shared/domain/message.ts';
+import { toolWaitPrefix } from '#shared/domain/wait.ts';
 import type { Callback } from '../../agent.ts';
 import type { LoopTurn } from '../conversation/recorded-turn.ts';
 import type { Tool, ToolReply } from './tool.ts';
@@ -24,6 +25,14 @@ export interface OpenResult {
 export class LaterResults {
   /** Calls by name of their tool. */
   readonly #calls = new Map<string, number>();
+  readonly #tasks = new Map<string, number>();
+
+  /** Returns a name for the task of the next call of a tool: unique in the turn, and the same in each run. */
+  nameTask(tool: string): string {
+    const number = (this.#tasks.get(tool) ?? 0) + 1;
+    this.#tasks.set(tool, number);
+    return `${toolWaitPrefix}${tool}#${number}`;
+  }
 
   /** Opens the callback of the next call of a tool. Its name is unique in the turn, and the same in each run. */
   async open(turn: LoopTurn, { declaration, later }: Tool): Promise<OpenResult | undefined> {

@@ -30,7 +30,12 @@ export interface Tool extends ToolHead {
   /*   * The model gets the result, or the message of an error, unless that is one of shared/domain/errors.ts. The
    * call must end soon after the signal aborts.
    */
-  call(args: JsonObject, context: ToolContext): Promise<Json | OutputWithFiles | PendingOutput>;
+  call(
+    args: JsonObject,
+    context: ToolContext,
+  ): Promise<Json | OutputWithFiles | PendingOutput | UnfinishedOutput>;
+  /** Answers what a task asks with which its server has answered a call. */
+  answerTask?(taskId: string, responses: JsonObject, signal: AbortSignal): Promise<void>;
 }
 
 /** Another agent: a call is a wait of the turn, not a step. */
@@ -46,6 +51,8 @@ export type DeclaredTool = Tool | AgentCallTool;
 export interface ToolContext extends StepContext {
   /** Where the tool may send its result later. */
   callbackUrl?: string;
+  /** Answers what an earlier call has asked. */
+  answers?: { inputResponses: JsonObject; requestState?: string };
   /** Shows progress of the call to clients, at most once a second. */
   report?: (progress: string) => void;
 }
@@ -69,6 +76,28 @@ export const pendingKey = 'dev.longhaul/pending';
 /** A tool sends its result later. */
 export class PendingOutput {
   readonly isPending = true;
+}
+
+/** A call of an MCP tool that has not ended, as it is recorded: its server works on a task, or asks its user. */
+export type UnfinishedCall = {
+  server: string;
+  /** The maximum length of the output. */
+  maxChars: number;
+  /** How long the result is waited for. */
+  seconds: number;
+  taskId?: string;
+  /** The pause before the task is polled, as its server suggests. */
+  pollSeconds?: number;
+  /** The questions of the tool: requests for input of MCP. */
+  requests?: JsonObject;
+  requestState?: string;
+};
+
+export class UnfinishedOutput {
+  readonly call: UnfinishedCall;
+  constructor(call: UnfinishedCall) {
+    this.call = call;
+  }
 }
 
 export type ModelToolCall = FunctionCall & { name: string };
