@@ -2,7 +2,7 @@
 
 export interface RequestTemplate {
   url: string;
-  /** `%TASK%` is replaced by one of `tasks`, `%NEW%` by a new UUID, `%PORT%` by the port of the webhook receiver. */
+  /** `%TASK%` is replaced by one of `tasks`, in the header `mcp-name` too, `%NEW%` by a new UUID, `%PORT%` by the port of the webhook receiver. */
   path: string;
   headers: Record<string, string>;
   body?: string | undefined;
@@ -96,6 +96,41 @@ export function createSendJob(
 /** Requests of any JSON-RPC method. */
 export function createCallJob(url: string, method: string, params: object, more: Partial<RequestJob>): Job {
   return createSendJob(url, '', {}, { ...more, body: rpcBody(method, params) });
+}
+
+/** Requests of MCP by a client that knows tasks, revision 2026-07-28. */
+export function createMcpJob(
+  url: string,
+  method: string,
+  params: Record<string, unknown>,
+  more: Partial<RequestJob>,
+): RequestJob & { kind: 'requests' } {
+  const revision = '2026-07-28';
+  const name = params['name'] ?? params['taskId'];
+  const _meta = {
+    'io.modelcontextprotocol/protocolVersion': revision,
+    'io.modelcontextprotocol/clientInfo': { name: 'bench', version: '1' },
+    'io.modelcontextprotocol/clientCapabilities': { extensions: { 'io.modelcontextprotocol/tasks': {} } },
+  };
+  return {
+    method: 'POST',
+    url,
+    path: '/mcp',
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': revision,
+      'mcp-method': method,
+      ...(typeof name === 'string' && { 'mcp-name': name }),
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta } }),
+    connections: manyConnections,
+    seconds: 2,
+    tasks: [],
+    keepIds: false,
+    ...more,
+    kind: 'requests',
+  };
 }
 
 /** Conditional reads of tasks over HTTP+JSON, each answered with 304. */

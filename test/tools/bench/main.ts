@@ -13,6 +13,7 @@ import { geminiCase } from './cases/gemini.ts';
 import { eventsCase, latencyCase } from './cases/latency.ts';
 import { getTaskCase, listTasksCase } from './cases/reads.ts';
 import { recoveryCase } from './cases/recovery.ts';
+import { mcpCase } from './cases/mcp.ts';
 import { viewsCase } from './cases/views.ts';
 import { waitsCase } from './cases/waits.ts';
 import { webhooksCase } from './cases/webhooks.ts';
@@ -34,6 +35,7 @@ const cases: Record<string, BenchCase> = {
   getTask: getTaskCase,
   listTasks: listTasksCase,
   views: viewsCase,
+  mcp: mcpCase,
   webhooks: webhooksCase,
   recovery: recoveryCase,
   coldStart: coldStartCase,

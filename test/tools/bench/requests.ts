@@ -9,7 +9,7 @@ export const now = (): number => performance.timeOrigin + performance.now();
 export function fill({ path, headers, body }: RequestTemplate, task: string) {
   return {
     path: path.replace('%TASK%', task),
-    headers,
+    headers: headers['mcp-name'] === '%TASK%' ? { ...headers, 'mcp-name': task } : headers,
     body: body?.replace('%TASK%', task).replace('%NEW%', randomUUID()) ?? null,
   };
 }
