@@ -111,7 +111,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
     ownerShare: reader.number('WORKER_OWNER_SHARE', 0.8, { min: 0.01, max: 1, whole: false }),
     ownerLimits: readOwnerLimits(reader),
-    leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
+    leaseSeconds: reader.number('LEASE_SECONDS', 60, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
     recordBytes: reader.number('MAX_RECORD_BYTES', 64 * 1024 * 1024, { min: 1024, max: 256 * 1024 * 1024 }),
   };

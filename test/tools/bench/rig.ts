@@ -73,7 +73,7 @@ export async function withRig<T>(
       AGENT_MODULE: path.join(here, 'agent.ts'),
       LOG_LEVEL: 'warn',
       // Values of production: shorter intervals would add work that belongs to no task.
-      LEASE_SECONDS: '30',
+      LEASE_SECONDS: '60',
       WAKEUP_GRACE_SECONDS: '10',
       RECONCILE_SECONDS: '2',
       MAX_STREAMS: '20000',

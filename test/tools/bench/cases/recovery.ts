@@ -23,7 +23,7 @@ const pauses = 3;
 const one = { connections: 1 };
 const heldTurns = 10_000;
 /** The default of LEASE_SECONDS, and the share of it after which leases are extended. */
-const leaseSeconds = 30;
+const leaseSeconds = 60;
 const extensionShare = 1 / 3;
 
 export const recoveryCase: BenchCase = () =>
