@@ -89,7 +89,7 @@ describe('dead workers', () => {
 });
 
 describe('a worker that is taken for dead', () => {
-  test('starts nothing until its leases are confirmed, and continues', async (t) => {
+  test('confirms its leases and continues', async (t) => {
     const lease = await createTurn('paused');
     const processHeartbeat = startProcessHeartbeat({ db, worker: 'paused', log });
     const heartbeat = createLeaseHeartbeat({ db, leaseSeconds: 30, processHeartbeat, log });
