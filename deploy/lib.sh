@@ -202,6 +202,11 @@ auth_proxy() {
   if [[ ! $DATABASE_CONNECTION =~ ^(proxy|public)$ ]]; then return; fi
   DATABASE_SSL_CA=''
   DATABASE_SSL=disable # from the service to the proxy, on the loopback interface; the proxy encrypts
+  if [[ $DRY_RUN != true && $AUTH_PROXY_IMAGE != *@sha256:* ]]; then
+    local digest
+    digest=$(image_digest "$AUTH_PROXY_IMAGE") || fail "the registry gave no digest of $AUTH_PROXY_IMAGE"
+    AUTH_PROXY_IMAGE+="@$digest"
+  fi
   local args='--port=5432, --structured-logs, --health-check, --http-address=0.0.0.0'
   if [[ $DATABASE_CONNECTION == public ]]; then args+=', --public-ip'; fi
   local instance="projects/$PROJECT_ID/locations/$REGION/clusters/$ALLOYDB_CLUSTER/instances/$ALLOYDB_INSTANCE"

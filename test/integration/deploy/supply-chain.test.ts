@@ -176,6 +176,29 @@ describe('images', () => {
   });
 });
 
+describe('the Auth Proxy', () => {
+  test('runs by the digest that its tag has when it is deployed', async (t) => {
+    const fakeCurl = readFileSync(path.join(projectDir, 'test/support/deploy/fake-curl.sh'), 'utf8');
+    const script = `source deploy/settings.sh; source deploy/lib.sh; auth_proxy; printf '%s' "$AUTH_PROXY"`;
+    const start = async (more: Record<string, string> = {}) =>
+      await run('bash', ['-euc', script], {
+        cwd: projectDir,
+        env: {
+          PATH: fakeProgram(t, 'curl', fakeCurl),
+          PROJECT_ID: 'my-project',
+          HERE: 'deploy',
+          DRY_RUN: 'false',
+          DATABASE_CONNECTION: 'proxy',
+          ...more,
+        },
+      });
+    assert.match((await start()).output, /image: "\S+auth-proxy:[\d.]+@sha256:0+1"/);
+    const refused = await start({ UNKNOWN_IMAGE: 'alloydb-connectors/alloydb-auth-proxy' });
+    assert.equal(refused.code, 1);
+    assert.match(refused.errors, /the registry gave no digest of gcr\.io\/alloydb-connectors/);
+  });
+});
+
 describe('dependencies', () => {
   /** npm reads the versions of a vulnerable package and of those that depend on it. */
   function describePackage(url: string): object {

@@ -21,6 +21,7 @@ const ofOperator = new Set([
   'encryption_checks',
   'running_versions',
   'worker_drains',
+  'worker_heartbeats',
   'model_quotas',
   // Ids of calls that a worker deletes at Google once their tasks are removed.
   'stored_calls',
