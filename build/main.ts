@@ -35,6 +35,8 @@ for (const name of [
   'steps',
   'manifests',
   'monitoring',
+  'access.txt',
+  'terraform',
   'builds',
 ]) {
   cpSync(path.join(root, 'deploy', name), path.join(dist, 'deploy', name), { recursive: true });

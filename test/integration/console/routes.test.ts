@@ -100,6 +100,15 @@ describe('the routes of the console', () => {
     assert.deepEqual([client.status, await client.json()], [200, await card.json()]);
   });
 
+  test('share the root with operations, which need credentials', async (t) => {
+    const { url } = await startApiServer(t, {}, { readConsole, auth });
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tasks/get', params: { id: 'x' } });
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(`${url}/`, { method: 'POST', headers, body });
+    assert.equal(response.status, 401);
+    assert.equal(((await response.json()) as { error: { code: number } }).error.code, -32_000);
+  });
+
   test('exist only if the console is on', async (t) => {
     const { url } = await startApiServer(t, {});
     assert.equal((await fetch(`${url}/console/`)).status, 404);

@@ -1,6 +1,6 @@
 /** The builds of a release, each with an account and rights of its own. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
@@ -56,4 +56,15 @@ describe('accounts of builds', () => {
     const scripts = steps.map(({ args }) => args.join('\n'));
     for (const script of scripts) assert.doesNotMatch(script, /\bnpm\b|\bnode\b/);
   });
+});
+
+test('the package has the scripts with every file that they read', () => {
+  const build = readFileSync(path.join(projectDir, 'build/main.ts'), 'utf8');
+  const [, copied = ''] = /for \(const name of \[([^\]]*)\]\) \{\n {2}cpSync/.exec(build) ?? [];
+  const names = [...copied.matchAll(/'([^']+)'/g)].map(([, name]) => name);
+  const ofRepository = ['capacity', 'pin-images.sh'];
+  const expected = readdirSync(path.join(projectDir, 'deploy')).filter(
+    (name) => !ofRepository.includes(name),
+  );
+  assert.deepEqual(new Set(names), new Set(expected));
 });
