@@ -85,7 +85,7 @@ function runTests(folder: string, frameworks: readonly string[]): number {
     '--test',
     '--test-concurrency=2',
     '--test-global-setup=test/support/global-setup.ts',
-    '--test-timeout=300000',
+    '--test-timeout=600000',
     ...(pattern === undefined ? [] : [`--test-name-pattern=${pattern}`]),
     ...files.map((file) => path.join(here, file)),
   ]);
