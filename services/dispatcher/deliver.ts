@@ -11,7 +11,7 @@
  * wake-up, a call and a claim for each further event.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { isPassing } from '#shared/db/client/errors.ts';
+import { repeatUntil } from '#shared/db/client/repeat.ts';
 import { createDeliveryClaim, toConfigText } from '#shared/db/webhooks/attempts/claim.ts';
 import type { ClaimedDelivery, ConfigKey } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { createAttemptRecorder, type RecordAttempt } from '#shared/db/webhooks/attempts/record.ts';
@@ -134,19 +134,7 @@ export function createDeliveries(parts: DeliverParts): Deliveries {
   };
 }
 
-const repeatMs = 200;
-
 /** Repeats a record while the database is unavailable, for `maxMs`. The fence lets a record count once. */
 function repeatRecord(record: RecordAttempt, maxMs: number): RecordAttempt {
-  return async (attempt) => {
-    const startedAt = performance.now();
-    for (;;) {
-      try {
-        return await record(attempt);
-      } catch (error) {
-        if (!isPassing(error) || performance.now() - startedAt > maxMs) throw error;
-      }
-      await delay(repeatMs);
-    }
-  };
+  return (attempt) => repeatUntil(performance.now() + maxMs, () => record(attempt));
 }

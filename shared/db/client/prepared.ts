@@ -1,7 +1,7 @@
 /**
  * Prepared statements. Planning a statement that writes a set takes longer than running it for one task (the
  * end of a turn: 4.0 ms, prepared 1.3 ms), so statements that start with the comment `-- prepared` are
- * planned once for each connection.
+ * planned once for each connection. `-- prepared, quick` also bounds the time for the answer.
  *
  * Such a plan is kept, although it is based on estimates that may come from empty tables. It must suit sets
  * and tables of any size, so rows are looked up in ways that only an index serves well (`fewRows` in
@@ -27,7 +27,9 @@ import { repeatAfterDeadlock } from './deadlock.ts';
 import type { OutageLog } from './outage-log.ts';
 import type { RecentOutcomes } from './recent-outcomes.ts';
 
-const marker = '-- prepared\n';
+const marker = '-- prepared';
+/** Its answer has a transaction's limit of time, so that a silent connection is noticed early. */
+const quickMarker = '-- prepared, quick\n';
 
 /** SQLSTATEs: the statement does not exist; its name exists already; a migration has changed its columns. */
 const notRetained = new Set(['26000', '42P05', '0A000']);
@@ -130,7 +132,12 @@ export function createPreparingPool(
         return client.query(text, values.map(toStorable)).catch(onFailure);
       }
       try {
-        return await client.query({ name: getName(text), text, values: values.map(toArrayLiteral) });
+        return await client.query({
+          name: getName(text),
+          text,
+          values: values.map(toArrayLiteral),
+          ...(limits !== undefined && text.startsWith(quickMarker) && { query_timeout: limits.answer }),
+        });
       } catch (error) {
         if (!notRetained.has(String((error as { code?: unknown }).code))) return onFailure(error);
         retained = false;

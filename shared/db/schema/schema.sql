@@ -99,6 +99,7 @@ create table deliveries (
   failures smallint not null default 0,
   fence integer not null default 0,
   lease_until timestamp with time zone,
+  claim_id uuid,
   due_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
   merged_from integer,

@@ -260,6 +260,7 @@ export interface Database {
     failures: Generated<number>;
     fence: Generated<number>;
     lease_until: NullableTime;
+    claim_id: string | null;
     due_at: TimeOrNow;
     wakeup_at: Time;
     merged_from: number | null;

@@ -464,6 +464,7 @@ const webhooks = [
     failures smallint not null default 0,
     fence integer not null default 0,
     lease_until timestamptz,
+    claim_id uuid,
     due_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
     merged_from integer,

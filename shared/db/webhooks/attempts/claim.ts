@@ -22,11 +22,16 @@
  * snapshot is stale, and runs again.
  *
  * A claim reads small events along, so that most attempts need no other statement before their POST.
+ *
+ * A claim has an id over all of its tries. If the answer to a try was lost, the next one finds what it has leased by that
+ * id, which would otherwise wait for the end of the lease.
  */
+import { randomUUID } from 'node:crypto';
 import { sql, type RawBuilder } from 'kysely';
 import { createBatcher } from '../../client/batcher.ts';
 import { fewRows, seconds } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
+import { repeatUntil } from '../../client/repeat.ts';
 import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
 import {
   clock,
@@ -63,6 +68,9 @@ export interface ClaimedQueue {
   waitMs: number | undefined;
 }
 
+/** How long a claim is repeated while the database is unavailable. */
+export const maxRepeatMs = 10_000;
+
 /** Batches concurrent claims. A config that is gone, disabled or busy has no deliveries to claim. */
 export function createDeliveryClaim(
   db: Db,
@@ -70,7 +78,9 @@ export function createDeliveryClaim(
 ): (request: ClaimRequest) => Promise<ClaimedQueue> {
   return createBatcher(
     async (requests: readonly ClaimRequest[]) => {
-      const results = await claimDeliveries(db, options.leaseSeconds, requests);
+      const claim = { claimId: randomUUID(), leaseSeconds: options.leaseSeconds };
+      const until = performance.now() + maxRepeatMs;
+      const results = await repeatUntil(until, () => claimDeliveries(db, claim, requests));
       return requests.map(
         (request) => results.get(toConfigText(request)) ?? { deliveries: [], waitMs: undefined },
       );
@@ -79,12 +89,19 @@ export function createDeliveryClaim(
   );
 }
 
-const isFree = sql`(d.lease_until is null or d.lease_until < now())`;
+export interface ClaimOptions {
+  /** The same for all tries of a claim. */
+  claimId: string;
+  leaseSeconds: number;
+}
+
+const isFree = ({ claimId }: ClaimOptions) =>
+  sql`(d.lease_until is null or d.lease_until < now() or d.claim_id = ${claimId}::uuid)`;
 
 /** @returns by `toConfigText`, without configs that are gone or disabled */
 export async function claimDeliveries(
   db: Db,
-  leaseSeconds: number,
+  options: ClaimOptions,
   requests: readonly ClaimRequest[],
 ): Promise<Map<string, ClaimedQueue>> {
   const input = sql`input as (${toRows('input', requests, {
@@ -92,14 +109,15 @@ export async function claimDeliveries(
     config_id: text((request) => request.configId),
     max: int((request) => request.limit),
   })} ${fewRows(requests.length)})`;
-  const { rows } = await sql<ClaimRow>`-- prepared
-    with ${input}, ${claimFrom(leaseSeconds)} ${selectClaimed}`.execute(db);
+  const { rows } = await sql<ClaimRow>`-- prepared, quick
+    with ${input}, ${claimFrom(options)} ${selectClaimed}`.execute(db);
   const limits = new Map(requests.map((request) => [toConfigText(request), request.limit]));
-  return toResults(db, leaseSeconds, rows, (key) => limits.get(toConfigText(key)) ?? 0);
+  return toResults(db, options, rows, (key) => limits.get(toConfigText(key)) ?? 0);
 }
 
 /** CTEs that claim deliveries, from a CTE `input (task_id, config_id, max)`. */
-export function claimFrom(leaseSeconds: number): RawBuilder<unknown> {
+export function claimFrom(options: ClaimOptions): RawBuilder<unknown> {
+  const free = isFree(options);
   return sql`
     -- Waits for claims and records in progress, and reads the configs as they are afterwards. A config without pending
     -- deliveries is left alone: what is written later has a wake-up of its own.
@@ -123,10 +141,10 @@ export function claimFrom(leaseSeconds: number): RawBuilder<unknown> {
     candidate as (
       select config.task_id, config.id as config_id, config.max, d.*
       from config cross join lateral (
-        select d.seq, d.fence, d.due_at, ${isFree} as free from deliveries d
+        select d.seq, d.fence, d.due_at, ${free} as free from deliveries d
         where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending'
-          and (config.ordered and d.seq > 0 or ${isFree})
-        order by ${isFree}, case when config.ordered then d.seq end, d.due_at, d.seq
+          and (config.ordered and d.seq > 0 or ${free})
+        order by ${free}, case when config.ordered then d.seq end, d.due_at, d.seq
         limit case when config.ordered then 1 else greatest(config.max, 1) end
       ) d
       where not config.stale
@@ -134,7 +152,7 @@ export function claimFrom(leaseSeconds: number): RawBuilder<unknown> {
     -- Skips a delivery that another process has changed since the snapshot: its state or fence differs.
     claimed as (
       update deliveries d set attempts = d.attempts + 1, fence = d.fence + 1,
-        lease_until = ${clock} + ${seconds(leaseSeconds)}
+        lease_until = ${clock} + ${seconds(options.leaseSeconds)}, claim_id = ${options.claimId}::uuid
       from candidate
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
         and d.state = 'pending' and d.fence = candidate.fence
@@ -145,7 +163,7 @@ export function claimFrom(leaseSeconds: number): RawBuilder<unknown> {
 
 export async function toResults(
   db: Db,
-  leaseSeconds: number,
+  options: ClaimOptions,
   rows: readonly ClaimRow[],
   getLimit: (key: ConfigKey) => number,
 ): Promise<Map<string, ClaimedQueue>> {
@@ -165,7 +183,7 @@ export async function toResults(
   }
   if (stale.length > 0) {
     const again = stale.map((key) => ({ ...key, limit: getLimit(key) }));
-    for (const [key, result] of await claimDeliveries(db, leaseSeconds, again)) results.set(key, result);
+    for (const [key, result] of await claimDeliveries(db, options, again)) results.set(key, result);
   }
   return results;
 }

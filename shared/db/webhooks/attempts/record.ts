@@ -8,17 +8,19 @@
  * everything that was committed before a wake-up was dropped. If this process dies between two steps, the reconciler
  * finds what is due, as it does when a process dies in mid-attempt.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import type { DeliveryWakeup } from '../../../domain/wakeup.ts';
 import { createBatcher } from '../../client/batcher.ts';
 import { isPassing } from '../../client/errors.ts';
 import { seconds } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
+import { repeatUntil } from '../../client/repeat.ts';
 import { rows as toRows, text, uuid } from '../../client/rows.ts';
 import { insertOutbox } from '#shared/db/outbox/outbox.ts';
 import {
   claimDeliveries,
+  maxRepeatMs,
   toConfigRows,
   toConfigText,
   type ClaimedQueue,
@@ -85,9 +87,6 @@ interface Continued {
   wakeups: DeliveryWakeup[];
 }
 
-const repeatMs = 200;
-const maxRepeatMs = 10_000;
-
 /**
  * Finds what follows attempts that are recorded. Each statement is repeated while the database is unavailable. After 10 s
  * it is given up: the outcomes are stored, and the reconciler finds what is due.
@@ -97,7 +96,8 @@ async function continueQueues(db: Db, options: Options, recorded: readonly Attem
   const abandoned = recorded.filter(({ outcome }) => outcome.kind === 'abandoned');
   if (abandoned.length > 0) await tryUntil(until, () => failPending(db, abandoned));
   const requests = toClaimRequests(recorded);
-  const claimed = await tryUntil(until, () => claimDeliveries(db, options.leaseSeconds, requests));
+  const claim = { claimId: randomUUID(), leaseSeconds: options.leaseSeconds };
+  const claimed = await tryUntil(until, () => claimDeliveries(db, claim, requests));
   const left = requests.filter((request) => {
     const queue = claimed?.get(toConfigText(request));
     return queue?.deliveries.length === 0 && queue.waitMs === 0;
@@ -108,14 +108,11 @@ async function continueQueues(db: Db, options: Options, recorded: readonly Attem
 
 /** @returns undefined if the database was unavailable until this time, by `performance.now()` */
 async function tryUntil<T>(until: number, operation: () => Promise<T>): Promise<T | undefined> {
-  for (;;) {
-    try {
-      return await operation();
-    } catch (error) {
-      if (!isPassing(error)) throw error;
-      if (performance.now() > until) return undefined;
-    }
-    await sleep(repeatMs);
+  try {
+    return await repeatUntil(until, operation);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    return undefined;
   }
 }
 

@@ -76,7 +76,7 @@ export async function settleAttempts(
   const hasRetries = attempts.some(({ outcome }) => 'delaySeconds' in outcome);
   const merges = attempts.some(delaysQueue);
   // Failures are few, and one plan would not suit queues of every length.
-  const { rows } = await sql<Row>`${sql.raw(merges ? '' : '-- prepared\n')}
+  const { rows } = await sql<Row>`${sql.raw(merges ? '' : '-- prepared, quick\n')}
     with input as (${inputRows(attempts)} ${fewRows(attempts.length)}),
     -- Configs are locked before deliveries, here and wherever both change.
     config as (
@@ -96,6 +96,7 @@ export async function settleAttempts(
         deferred_reason = input.deferred_reason,
         thin = d.thin or coalesce(input.status = 413, false),
         lease_until = null,
+        claim_id = null,
         -- Whole milliseconds, so that a wake-up for this time is not a fraction early.
         due_at = case when input.delay is null then d.due_at
           else date_trunc('milliseconds', now() + ${seconds(sql`input.delay`)}) end,
