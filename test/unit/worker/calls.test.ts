@@ -6,9 +6,12 @@ import { RetryableError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { AgentWait } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
+import type { CallOptions } from '#services/worker/agent/agent.ts';
 import { BusyError, type RemoteAgent, type RemoteTask } from '#services/worker/agent/remote/agent.ts';
 import { Calls } from '#services/worker/turn/calls/calls.ts';
 import type { CallParts } from '#services/worker/turn/calls/parts.ts';
+import type { Mirror } from '#services/worker/turn/relay/mirror.ts';
+import type { RelayedCall } from '#services/worker/turn/relay/relayed-call.ts';
 import { TurnRecord } from '#services/worker/turn/record.ts';
 import type { OpenWait, Waits } from '#services/worker/turn/waits.ts';
 
@@ -24,7 +27,11 @@ const busy = new BusyError('busy', 30);
 
 /** A turn that calls an agent whose requests answer in order, and are logged with the waits between them. */
 function createCalls(
-  answers: { send?: (Error | RemoteTask)[]; find?: (string | undefined)[]; get?: (Error | RemoteTask)[] },
+  answers: {
+    send?: (Error | RemoteTask)[];
+    find?: (string | undefined)[];
+    get?: (Error | RemoteTask | 'lost')[];
+  },
   { earlier, ageSeconds = 0 }: { earlier?: Partial<AgentWait>; ageSeconds?: number } = {},
 ) {
   const log: string[] = [];
@@ -43,7 +50,10 @@ function createCalls(
       const taskId = take('find', answers.find);
       return taskId === undefined ? undefined : { taskId, notifies: false };
     },
-    get: async () => take('get', answers.get),
+    get: async () => {
+      const task = take('get', answers.get);
+      return task === 'lost' ? undefined : task;
+    },
     cancel: async () => void log.push('cancel'),
     follow: async () => undefined,
     readCard: async () => ({}),
@@ -98,8 +108,77 @@ function createCalls(
     replace: async (_step, { wait }) => void kept.push(wait),
     record: async () => undefined,
   };
-  return { call: async () => new Calls(parts).call('peer', 'hi'), log, kept };
+  const call = async (options?: CallOptions, relay?: RelayedCall) =>
+    new Calls(parts).call('peer', 'hi', options, relay);
+  return { call, log, kept };
 }
+
+/** How a gateway calls: `log` has what is shown. */
+function createRelay(log: string[], first: Partial<RelayedCall['first']> = {}): RelayedCall {
+  let resends = 0;
+  const mirror = {
+    shown: { artifacts: {} },
+    get resends() {
+      return resends;
+    },
+    show: async () => false,
+    finish: async () => void log.push('finish'),
+    flush: async () => undefined,
+    lose: async () => {
+      resends += 1;
+      log.push('lose');
+    },
+  };
+  return {
+    first: { shown: { artifacts: {} }, ...first },
+    maxResends: 1,
+    message: { more: {}, acceptedOutputModes: [], requestMetadata: {} },
+    openMirror: () => mirror as unknown as Mirror,
+  };
+}
+
+describe('a task that the other agent has lost', () => {
+  const earlier = { task: 'remote-1', shown: { artifacts: {} } };
+
+  test('fails the call of an agent in code', async () => {
+    const { call, log } = createCalls({ get: ['lost'] }, { earlier });
+    const { status, message } = await call();
+    assert.equal(status, 'failed');
+    assert.match(message[0]?.text ?? '', /no longer has the task remote-1\.$/);
+    assert.deepEqual(log, ['get']);
+  });
+
+  test('is started again by a gateway, a bounded number of times', async () => {
+    const working = { ...done, state: 'TASK_STATE_WORKING' } as const;
+    const { call, log } = createCalls({ get: ['lost', 'lost'], send: [working] }, { earlier });
+    const { status, message } = await call({}, createRelay(log));
+    assert.equal(status, 'failed');
+    assert.match(message[0]?.text ?? '', /lose them when they restart\. The message was sent 2 times\.$/);
+    assert.deepEqual(
+      log.filter((entry) => !entry.startsWith('wait')),
+      ['get', 'lose', 'find', 'send', 'get'],
+    );
+  });
+
+  test('is not started again by a message that continues it', async () => {
+    const continues = { ...earlier, continues: 'remote-1' };
+    const { call, log } = createCalls({ get: ['lost'] }, { earlier: continues });
+    assert.equal((await call({}, createRelay(log))).status, 'failed');
+    assert.deepEqual(log, ['get']);
+  });
+});
+
+describe('a message that continues a task', () => {
+  test('does not end with the question that it answers', async () => {
+    const asking = { ...done, state: 'TASK_STATE_INPUT_REQUIRED' } as const;
+    const { call, log } = createCalls({ send: [asking], get: [done] });
+    assert.equal((await call({ taskId: 'remote-1' })).status, 'completed');
+    assert.deepEqual(
+      log.filter((entry) => !entry.startsWith('wait')),
+      ['send', 'get'],
+    );
+  });
+});
 
 describe('a call of an agent that is busy', () => {
   test('is sent again after the time that the agent has named', async () => {
