@@ -227,18 +227,29 @@ describe('the client of another agent', () => {
     const missing = await open({ url: 'http://127.0.0.1:1', auth: '${env:NONE}' });
     await assert.rejects(send(missing, 'x'), CredentialsError);
     let result: object = {};
+    let error: object | undefined;
     const { url } = await startPeer(t, (request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         const { id } = JSON.parse(Buffer.concat(chunks).toString()) as { id: number };
         response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+        response.end(JSON.stringify({ jsonrpc: '2.0', id, ...(error ? { error } : { result }) }));
       });
     });
     const agent = await open({ url });
     result = { message: { messageId: 'm', role: 'ROLE_AGENT', parts: [{ text: 'hi' }], contextId: 'c' } };
     assert.deepEqual(await send(agent, 'x'), { message: [{ text: 'hi' }], contextId: 'c' });
+    error = { code: -32603, message: 'Task not found: r' };
+    assert.equal(await agent.get('r', signal), undefined, 'as ADK 2.0 answers');
+    error = { code: -32603, message: 'no disk' };
+    await assert.rejects(agent.get('r', signal), RetryableError);
+    error = undefined;
+    result = { task: { id: 'other', status: { state: 'TASK_STATE_WORKING' } } };
+    await assert.rejects(
+      send(agent, 'x', { taskId: 'r' }),
+      /answered with the task other to a question about r/,
+    );
     result = { task: { id: 'a\0b', status: { state: 'TASK_STATE_WORKING' } } };
     await assert.rejects(send(agent, 'x'), /whose id is not valid/);
     result = {

@@ -30,11 +30,14 @@ export function toFailure(name: string, error: unknown): Error {
   return new RefusedError(`The agent "${name}" gives an answer that is not valid: ${text}`, { cause: error });
 }
 
-/** Whether the agent says that it does not have a task. Some say so over gRPC by the status alone. */
+/**
+ * Whether the agent says that it does not have a task. Some say so over gRPC by the status alone. The A2A module of ADK 2.0
+ * for TypeScript loads the SDK twice, so that its error of A2A becomes an internal error: only the text is left.
+ */
 export function isTaskNotFound(error: unknown): boolean {
-  return (
-    error instanceof A2AError && (error.reason === 'TASK_NOT_FOUND' || getGrpcStatus(error) === grpcNotFound)
-  );
+  if (!(error instanceof A2AError)) return false;
+  if (error.reason === 'TASK_NOT_FOUND' || getGrpcStatus(error) === grpcNotFound) return true;
+  return error.reason === 'INTERNAL_ERROR' && /\btask not found\b/i.test(error.message);
 }
 
 const grpcNotFound = 5;
