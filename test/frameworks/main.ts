@@ -50,7 +50,9 @@ function install(folder: string): void {
   const lock = path.join(cwd, 'package-lock.json');
   const installed = path.join(cwd, 'node_modules/.installed.json');
   if (read(lock) === read(installed)) return;
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd, stdio: 'inherit' });
+  // npm ci refuses a lock file without an optional package that the registry does not have.
+  const options = ['--no-save', '--no-audit', '--no-fund', '--ignore-scripts'];
+  execFileSync('npm', ['install', ...options], { cwd, stdio: 'inherit' });
   copyFileSync(lock, installed);
 }
 
