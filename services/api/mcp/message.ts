@@ -6,6 +6,7 @@ import { HttpRequestError } from '../handler/errors.ts';
 import { checkJsonText } from '../handler/validate/json.ts';
 import { maxSmallBodyBytes, readText } from '../http/body.ts';
 import { errorCode, McpError } from './errors.ts';
+import type { DirectRequest } from './direct.ts';
 import type { ListenRequest } from './tasks/listen.ts';
 import { clientCapabilitiesKey } from './protocol.ts';
 
@@ -16,6 +17,8 @@ export interface McpMessage {
   traceparent: string | undefined;
   /** Set if the message subscribes to tasks. */
   listen: ListenRequest | undefined;
+  /** Set if the message is a request of 2026-07-28 that is plainly valid and asks for no progress. */
+  direct: DirectRequest | undefined;
 }
 
 const modernRevision = '2026-07-28';
@@ -67,6 +70,7 @@ export function readMessage(request: FastifyRequest): McpMessage {
     id,
     traceparent: typeof traceparent === 'string' ? traceparent : undefined,
     listen: readListen(request, body, params, meta),
+    direct: readDirect(request, body, params, meta),
   };
 }
 
@@ -94,6 +98,41 @@ function readListen(
     taskIds,
     capabilities: isObject(capabilities) ? capabilities : undefined,
   };
+}
+
+/** The values of `Mcp-Name` by method (MCP 2026-07-28, basic/transports/streamable-http; SEP-2663, "Routing Headers"). */
+const namedBy: Readonly<Record<string, 'name' | 'taskId'>> = {
+  'tools/call': 'name',
+  'tasks/get': 'taskId',
+  'tasks/update': 'taskId',
+  'tasks/cancel': 'taskId',
+};
+
+function readDirect(
+  { headers }: FastifyRequest,
+  { jsonrpc, id, method }: Record<string, unknown>,
+  params: Record<string, unknown>,
+  meta: Record<string, unknown>,
+): DirectRequest | undefined {
+  if (typeof method !== 'string' || !Object.hasOwn(namedBy, method)) return undefined;
+  const client = meta['io.modelcontextprotocol/clientInfo'];
+  const capabilities = meta[clientCapabilitiesKey];
+  const name = params[namedBy[method] ?? ''];
+  const isValid =
+    jsonrpc === '2.0' &&
+    (typeof id === 'string' || Number.isSafeInteger(id)) &&
+    typeof name === 'string' &&
+    headers['mcp-name'] === name &&
+    headers['mcp-method'] === method &&
+    headers['mcp-protocol-version'] === modernRevision &&
+    meta['io.modelcontextprotocol/protocolVersion'] === modernRevision &&
+    isObject(client) &&
+    typeof client['name'] === 'string' &&
+    typeof client['version'] === 'string' &&
+    isObject(capabilities) &&
+    meta['progressToken'] === undefined;
+  if (!isValid) return undefined;
+  return { id: id as string | number, method, params, capabilities, meta };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -7,6 +7,7 @@ export const mcpPath = '/mcp';
 
 export const tasksExtension = 'io.modelcontextprotocol/tasks';
 export const clientCapabilitiesKey = 'io.modelcontextprotocol/clientCapabilities';
+export const serverInfoKey = 'io.modelcontextprotocol/serverInfo';
 export const subscriptionIdKey = 'io.modelcontextprotocol/subscriptionId';
 export const relatedTaskKey = 'io.modelcontextprotocol/related-task';
 /** In `_meta` of a call: calls with the same key start one task. Ours, because MCP has none. */

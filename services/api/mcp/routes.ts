@@ -14,9 +14,11 @@ import { toClientError } from '../handler/errors.ts';
 import { sendFailure, type FailureFormat } from '../http/failure.ts';
 import { sendStream } from '../http/sse.ts';
 import { getAdmittedCaller } from '../limits/admission.ts';
+import { answerDirectly, type DirectParts } from './direct.ts';
 import { createMcpFailure } from './errors.ts';
 import { listenToTasks, type ListenParts } from './tasks/listen.ts';
 import { readMessage, type McpMessage } from './message.ts';
+import { createMethods } from './methods.ts';
 import { registerOAuthMetadata, toChallenges } from './oauth.ts';
 import { checkOrigin } from './origin.ts';
 import { mcpPath } from './protocol.ts';
@@ -47,7 +49,12 @@ export function registerMcp(app: FastifyInstance, parts: McpRoutesParts): void {
     ...createMcpFailure(id),
     toChallenges: challenges,
   });
-  const serve = createServing(parts, tasks);
+  const methods = createMethods({
+    toolCalls: new ToolCalls({ ...parts, tasks, getSkills: createSkillReader(parts.getFullCard) }),
+    taskCalls: new TaskCalls({ ...parts, tasks }),
+  });
+  const direct: DirectParts = { ...parts, methods: methods.modern, createFormat };
+  const serve = createServing(parts, methods);
 
   registerOAuthMetadata(app, parts);
   app.route({
@@ -77,6 +84,10 @@ export function registerMcp(app: FastifyInstance, parts: McpRoutesParts): void {
           return sendFailure(reply, log, error, format);
         }
       }
+      if (message?.direct !== undefined) {
+        // Not the reply itself: to await it is to wait until it is sent.
+        if (await answerDirectly(direct, message.direct, context, reply)) return reply;
+      }
       const exchange: McpExchange = { context };
       const response = await (await serve())(toWebRequest(request, context), message?.body, exchange);
       if (exchange.failure !== undefined && !isStream(response)) {
@@ -87,13 +98,15 @@ export function registerMcp(app: FastifyInstance, parts: McpRoutesParts): void {
   });
 }
 
-/** Loads the SDK with the first request. */
-function createServing(parts: McpRoutesParts, tasks: Tasks): () => Promise<ServeMcp> {
+/** Loads the SDK with the first request that needs it. */
+function createServing(
+  parts: McpRoutesParts,
+  methods: ReturnType<typeof createMethods>,
+): () => Promise<ServeMcp> {
   let loading: Promise<ServeMcp> | undefined;
   const load = async (): Promise<ServeMcp> => {
     const { createMcpServing } = await import('./server.ts');
-    const toolCalls = new ToolCalls({ ...parts, tasks, getSkills: createSkillReader(parts.getFullCard) });
-    return createMcpServing({ ...parts, toolCalls, taskCalls: new TaskCalls({ ...parts, tasks }) });
+    return createMcpServing({ ...parts, methods });
   };
   return () => (loading ??= load());
 }

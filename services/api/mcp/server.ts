@@ -15,15 +15,14 @@ import {
 } from '@modelcontextprotocol/server';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { toClientError } from '../handler/errors.ts';
-import { errorCode, hasStatus, McpError, toMcpError } from './errors.ts';
+import { hasStatus, toMcpError } from './errors.ts';
+import type { Era, Method, Params } from './methods.ts';
 import { clientCapabilitiesKey, tasksExtension, type ClientCapabilities } from './protocol.ts';
-import type { TaskCalls } from './tasks/calls.ts';
-import type { McpCall, ToolCalls } from './tools/calls.ts';
+import type { McpCall } from './tools/calls.ts';
 
 export interface McpServingParts {
   getFullCard: () => AgentCard;
-  toolCalls: ToolCalls;
-  taskCalls: TaskCalls;
+  methods: Record<Era, ReadonlyMap<string, Method>>;
   log: Logger;
 }
 
@@ -34,10 +33,6 @@ export interface McpExchange {
 }
 
 export type ServeMcp = (request: Request, body: unknown, exchange: McpExchange) => Promise<Response>;
-
-type Params = Readonly<Record<string, unknown>>;
-type Era = McpCall['era'];
-type Method = (params: Params, call: McpCall) => Promise<object> | object;
 
 const keepAliveMs = 15_000;
 /** Hosts may keep the list of tools for so long. */
@@ -59,40 +54,14 @@ class AgentServer extends Server {
 }
 
 export function createMcpServing(parts: McpServingParts): ServeMcp {
-  const { getFullCard, toolCalls, taskCalls, log } = parts;
-  const methods: Record<Era, [string, Method][]> = {
-    modern: [
-      ['tasks/get', (params, call) => taskCalls.get(params, call)],
-      ['tasks/update', (params, call) => taskCalls.update(params, call)],
-      ['tasks/cancel', (params, call) => taskCalls.cancel(params, call)],
-    ],
-    legacy: [
-      ['tasks/get', (params, call) => taskCalls.get(params, call)],
-      ['tasks/result', (params, call) => taskCalls.result(params, call)],
-      ['tasks/list', (params, call) => taskCalls.list(params, call)],
-      ['tasks/cancel', (params, call) => taskCalls.cancel(params, call)],
-    ],
-  };
-  const common: [string, Method][] = [
-    ['tools/list', (_params, { era }) => ({ tools: toolCalls.list(era) })],
-    [
-      'tools/call',
-      (params, call) => {
-        const { name: tool } = params;
-        if (typeof tool !== 'string')
-          throw new McpError(errorCode.invalidParams, 'name must be the name of a tool');
-        return toolCalls.call({ ...params, name: tool }, call);
-      },
-    ],
-  ];
-
+  const { getFullCard, methods, log } = parts;
   function createServer(era: Era, exchange: McpExchange): Server {
     const capabilities =
       era === 'modern'
         ? { tools: {}, extensions: { [tasksExtension]: {} } }
         : { tools: {}, tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } };
     const server = new AgentServer(toInfo(getFullCard()), { capabilities, instructions, cacheHints });
-    for (const [method, run] of [...common, ...methods[era]]) {
+    for (const [method, run] of methods[era]) {
       server.setRequestHandler(method, { params: anyParams }, async (params, context) => {
         try {
           return { ...(await run(params, toCall(era, exchange.context, context))) };

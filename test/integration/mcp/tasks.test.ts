@@ -61,6 +61,16 @@ describe('tasks over MCP', () => {
       assert.deepEqual(rows, [{ owner: 'key:alice' }]);
     });
 
+    test('starts one task for each call', async () => {
+      const count = async (): Promise<number> => {
+        const { result } = await call('tools/call', { name: 'list_tasks', arguments: {} });
+        return result.structuredContent.totalSize;
+      };
+      const before = await count();
+      await start();
+      assert.equal(await count(), before + 1);
+    });
+
     test('returns the result of a tool once the task has completed', async () => {
       const taskId = await start();
       assert.equal((await get(taskId)).status, 'working');
