@@ -4,10 +4,11 @@
  * declarations. The repository itself runs TypeScript directly.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'rolldown';
 import { writeConsole } from './console.ts';
+import { copyFiles } from './files.ts';
 import { createManifest, type Manifest } from './manifest.ts';
 import { rewriteSpecifiers } from './specifiers.ts';
 
@@ -21,26 +22,7 @@ await bundle();
 await writeConsole(path.join(dist, 'console/static'));
 writeDeclarations();
 writeFileSync(path.join(dist, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
-for (const file of ['README.md', 'LICENSE', 'cloudbuild.yaml'])
-  copyFileSync(path.join(root, file), path.join(dist, file));
-for (const name of [
-  'deploy.sh',
-  'release.sh',
-  'register.sh',
-  'remove.sh',
-  'smoke.sh',
-  'lib.sh',
-  'digests.sh',
-  'settings.sh',
-  'steps',
-  'manifests',
-  'monitoring',
-  'access.txt',
-  'terraform',
-  'builds',
-]) {
-  cpSync(path.join(root, 'deploy', name), path.join(dist, 'deploy', name), { recursive: true });
-}
+copyFiles(root, dist, manifest.description);
 for (const file of Object.values(manifest.bin)) chmodSync(path.join(dist, file), 0o755);
 
 async function bundle(): Promise<void> {

@@ -1,4 +1,4 @@
-/** `longhaul init`: a new repository with an agent, its test, an image and a README. Overwrites nothing. */
+/** `longhaul init`: a new repository with an agent, its test, an image, a README and the rules for coding agents. Overwrites nothing. */
 import path from 'node:path';
 import { Argument, Option, type Command } from 'commander';
 import { checkUrl } from '../settings/settings.ts';
@@ -9,7 +9,7 @@ import { askOptions } from '../init/questions.ts';
 export function addInitCommand(program: Command): void {
   program
     .command('init')
-    .description('Create an agent: package.json, agent, test, Dockerfile, .gitignore and README.')
+    .description('Create an agent: package.json, agent, test, Dockerfile, .gitignore, README and AGENTS.md.')
     .addArgument(new Argument('[folder]', 'the folder; it may exist').default('.', 'this folder'))
     .addOption(
       new Option(

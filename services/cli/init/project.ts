@@ -2,13 +2,19 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { commonFiles, createAgentFiles, createReadme, type Language, type ProjectOptions } from './files.ts';
+import { createGuides } from './guides.ts';
 
 /**
  * @returns the names of the new files
  * @throws {Error} if one of the files exists; nothing is written then
  */
 export function createProject(folder: string, options: ProjectOptions): string[] {
-  const files = { ...createAgentFiles(options), ...commonFiles, 'README.md': createReadme(options) };
+  const files = {
+    ...createAgentFiles(options),
+    ...commonFiles,
+    ...createGuides(options),
+    'README.md': createReadme(options),
+  };
   const existing = Object.keys(files).filter((name) => existsSync(path.join(folder, name)));
   if (existing.length > 0) {
     throw new Error(`${folder} already has ${existing.join(', ')}: expected a folder without these files.`);
@@ -16,7 +22,10 @@ export function createProject(folder: string, options: ProjectOptions): string[]
   const manifest = createManifest(folder, options.language);
   mkdirSync(folder, { recursive: true });
   writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
-  for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text);
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(path.join(folder, path.dirname(name)), { recursive: true });
+    writeFileSync(path.join(folder, name), text);
+  }
   return ['package.json', ...Object.keys(files)];
 }
 

@@ -1,6 +1,6 @@
 /** From an empty folder to the tests of an agent: `npm install`, `longhaul init`, `npm test`. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Shell } from './shell.ts';
 
@@ -14,4 +14,10 @@ export async function checkScaffold(shell: Shell, tarball: string, language: str
   assert.match(tested, /pass [23]\b/);
   const readme = readFileSync(path.join(shell.cwd, 'README.md'), 'utf8');
   assert.match(readme, /npx longhaul dev/);
+  for (const guide of ['AGENTS.md', '.claude/skills/longhaul/SKILL.md', '.agents/skills/longhaul/SKILL.md']) {
+    const named =
+      readFileSync(path.join(shell.cwd, guide), 'utf8').match(/node_modules\/longhaul\/[\w./-]*\w/g) ?? [];
+    assert.ok(named.length > 0, guide);
+    for (const file of named) assert.ok(existsSync(path.join(shell.cwd, file)), `${guide} names ${file}`);
+  }
 }
