@@ -44,7 +44,7 @@ export interface Deliveries {
   deliver(request: DeliverRequest): Promise<void>;
   /** Takes what is due from the outbox, if there is room. Called after a hint. */
   take(): void;
-  /** Takes nothing more, and resolves when the attempts at what was taken have ended. */
+  /** Resolves when the attempts at what was taken have ended, after `stopping`. */
   close(): Promise<void>;
 }
 
@@ -122,6 +122,7 @@ export function createDeliveries(parts: DeliverParts): Deliveries {
     maxConcurrency,
     scheduler,
     attemptAll: (first) => createRun().attemptAll(first),
+    stopping,
     log,
   });
 

@@ -22,7 +22,7 @@ const maxTaken = 128;
 export interface Takes {
   /** Takes what is due, if this process has room. */
   wake(): void;
-  /** Takes nothing more, and resolves when the attempts have ended. */
+  /** Resolves when the attempts have ended, after `stopping`. */
   close(): Promise<void>;
 }
 
@@ -34,11 +34,12 @@ export function createTakes(parts: {
   scheduler: AttemptScheduler;
   /** Makes attempts at a delivery and those that follow it. */
   attemptAll: (first: ClaimedDelivery) => Promise<void>;
+  /** Aborted when the process shuts down: nothing more is taken. */
+  stopping: AbortSignal;
   log: Logger;
 }): Takes {
-  const { db, leaseSeconds, maxConcurrency, scheduler, attemptAll, log } = parts;
+  const { db, leaseSeconds, maxConcurrency, scheduler, attemptAll, stopping, log } = parts;
   const attempts = new Set<Promise<void>>();
-  const closing = new AbortController();
   let wanted = false;
   /** The outbox may have wake-ups for which there was no room. */
   let left = false;
@@ -49,12 +50,12 @@ export function createTakes(parts: {
     taking ??= takeAll().finally(() => {
       taking = undefined;
       // It was asked to take more after it had ended.
-      if (wanted && !closing.signal.aborted) wake();
+      if (wanted && !stopping.aborted) wake();
     });
   }
 
   async function takeAll(): Promise<void> {
-    while (wanted && !closing.signal.aborted) {
+    while (wanted && !stopping.aborted) {
       wanted = false;
       const { attempts: room, busyOwners } = scheduler.getRoom();
       left = room === 0 || busyOwners.length > 0;
@@ -89,7 +90,6 @@ export function createTakes(parts: {
   return {
     wake,
     close: async () => {
-      closing.abort();
       await taking;
       await Promise.all(attempts);
     },

@@ -44,6 +44,8 @@ export class AttemptWindow {
   }
 
   /**
+   * Attempts that were sent before the last decrease say nothing about the window after it.
+   *
    * @param attempt its times by one monotonic clock in milliseconds; `up`: the receiver accepts requests; `inFlight`:
    * attempts in flight when it started, including this one
    */
@@ -54,12 +56,12 @@ export class AttemptWindow {
     const isSlow = ms > slowFactor * this.#usualMs + slowMs;
     this.#usualMs = ms < this.#usualMs ? ms : this.#usualMs + (ms - this.#usualMs) * driftShare;
     if (isSlow) return this.#shrink(0.8, sentAt, endedAt);
+    if (sentAt < this.#shrunkAt) return;
     if (inFlight < this.#size / 2) return;
     const growth = this.#size < this.#threshold ? 1 : 1 / this.#size;
     this.#size = Math.min(this.#ceiling, this.#size + growth);
   }
 
-  /** Attempts that were sent before the last decrease say nothing about the window after it. */
   #shrink(factor: number, sentAt: number, now: number): void {
     if (sentAt < this.#shrunkAt) return;
     this.#shrunkAt = now;

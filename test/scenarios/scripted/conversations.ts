@@ -169,9 +169,14 @@ describe('conversations', () => {
 
   describe('a direct answer', () => {
     test('is returned to a waiting send as a message without a task', async () => {
-      const { result } = await send('direct just this');
+      const messageId = randomUUID();
+      const { result } = await send('direct just this', { messageId });
       assert.equal(result.message.parts[0].text, 'just this');
-      const hidden = await stack.rpc('GetTask', { id: result.message.taskId });
+      const { rows } = await stack.pool.query<{ id: string }>(
+        'select task_id as id from sends where message_id = $1',
+        [messageId],
+      );
+      const hidden = await stack.rpc('GetTask', { id: rows[0]?.id });
       assert.equal(hidden.error?.code, taskNotFound);
     });
 

@@ -69,8 +69,8 @@ describe('other agents in a definition', () => {
   secret: { card: "http://x", auth: "\${NAME}", headers: { a: "\${env:B} \${C}" } }
 `);
     assert.deepEqual(problems, [
-      'agent.yaml:7:7: agents.2b: the name of the agent is not valid (expected a letter, then up to 31 letters, digits or "_")',
-      'agent.yaml:8:9: agents.none: must have url (of the agent) or card (the URL of its card)',
+      'agent.yaml:7:3: agents.2b: the name of the agent is not valid (expected a letter, then up to 31 letters, digits or "_")',
+      'agent.yaml:8:3: agents.none: must have url (of the agent) or card (the URL of its card)',
       'agent.yaml:9:10: agents.bad.url: "http://[" is not a URL',
       'agent.yaml:10:31: agents.secret.auth: has an invalid "${" (expected ${env:NAME})',
       'agent.yaml:10:48: agents.secret.headers: a has an invalid "${" (expected ${env:NAME})',
