@@ -1,7 +1,8 @@
 /**
  * `npm run conformance` starts the system for the A2A conformance kit: two API processes behind a round-robin proxy, two
  * workers, a dispatcher and the agent of this folder. With a command as its arguments, it runs that command with SUT_URL
- * set and exits with its code. Otherwise it serves until it is stopped. OFFER selects the capabilities of the card.
+ * set and exits with its code. Otherwise it serves until it is stopped. OFFER selects the capabilities of the card. With `mcp` it
+ * runs the suite of MCP instead (mcp/main.ts).
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +12,10 @@ import { aliceKey, apiKeysEnv } from '../support/api-keys.ts';
 import { createCleanup } from '../support/cleanup.ts';
 import { freePort } from '../support/ports.ts';
 import { startStack } from '../support/stack.ts';
+import { runMcpConformance } from './mcp/main.ts';
 import { proxyTcp, proxyHttp, proxyHttp2 } from './proxy.ts';
+
+if (process.argv[2] === 'mcp') process.exit(await runMcpConformance(process.argv.slice(3)));
 
 interface Offer {
   env: Record<string, string>;
