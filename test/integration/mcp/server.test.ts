@@ -164,7 +164,16 @@ describe('MCP at the front door', () => {
       requestState: result.requestState,
       inputResponses: { [key]: { action: 'accept', content: { answer: 'The red one' } } },
     };
-    const continuing = call('tools/call', params, { capabilities: { elicitation: {} } }, holding);
+    const forms = { capabilities: { elicitation: {} } };
+    const wrong = { ...params, inputResponses: { other: { action: 'accept', content: {} } } };
+    const again = await call('tools/call', wrong, forms, holding);
+    assert.deepEqual(again.result.inputRequests, result.inputRequests);
+    const dismissed = { ...params, inputResponses: { [key]: { action: 'cancel' } } };
+    assert.equal(
+      (await call('tools/call', dismissed, forms, holding)).result.structuredContent.state,
+      'input-required',
+    );
+    const continuing = call('tools/call', params, forms, holding);
     await waitFor('the answer', async () => (await readMessages(taskId)).length === 2);
     await call('tools/call', { name: 'cancel_task', arguments: { taskId } }, {}, holding);
     const continued = await continuing;

@@ -124,7 +124,10 @@ export class ToolCalls {
     return this.#follow(task.id, call);
   }
 
-  /** Answers the task of an earlier answer, and follows it again. A user who dismisses a form is not asked again. */
+  /**
+   * Answers the task of an earlier answer, and follows it again: a form without a response is asked again. A user who dismisses
+   * one is not.
+   */
   async #continueSkill(call: McpCall): Promise<object> {
     const { tasks } = this.#parts;
     const { requestState: id, inputResponses = {}, context } = call;
@@ -133,9 +136,8 @@ export class ToolCalls {
     }
     const task = await tasks.get(id, context);
     const answer = toAnswer(task, inputResponses);
-    if (answer === undefined && getStateClass(task.status.state) === stateClass.interrupted) {
-      return toToolResult(task);
-    }
+    const isDismissed = Object.keys(toInputRequests(task)).some((key) => Object.hasOwn(inputResponses, key));
+    if (answer === undefined && isDismissed) return toToolResult(task);
     if (answer !== undefined) await tasks.send({ ...answer, taskId: id }, context);
     return this.#follow(id, call);
   }
