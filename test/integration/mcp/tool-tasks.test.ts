@@ -179,6 +179,18 @@ describe('the agent', () => {
     assert.match(JSON.stringify(second.artifacts), /painted/);
   });
 
+  test('answers a tool that asks during its call with a cancel', async (t) => {
+    const connected = await connect(t, '2025-11-25');
+    const { server } = connected;
+    let response: JsonObject | undefined;
+    server.answer = async () => {
+      response = await server.ask('elicitation/create', colour['params'] as JsonObject);
+      return { result: { content: [{ type: 'text', text: 'no colour' }] } };
+    };
+    await call(connected.tool);
+    assert.deepEqual(response?.['result'], { action: 'cancel' });
+  });
+
   test('makes a call again with the answer, if the tool asks in place of a result', async (t) => {
     const connected = await connect(t, '2026-07-28');
     const ask = { resultType: 'input_required', inputRequests: { c1: colour }, requestState: 's1' };

@@ -36,11 +36,14 @@ export interface ScriptedMcp {
   announce(): Promise<void>;
   /** Notifies the client of the last call of its progress. */
   report(progress: JsonObject): Promise<void>;
+  /** Sends a request to the client, and returns the response. */
+  ask(method: string, params: JsonObject): Promise<JsonObject>;
 }
 
 interface Request {
   id?: number | string;
-  method: string;
+  /** A response has none. */
+  method?: string;
   params?: JsonObject & { name?: string; _meta?: JsonObject & { progressToken?: number } };
 }
 
@@ -58,12 +61,13 @@ export const textResult = (text: string): ScriptedAnswer => ({
 export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
   const calls: string[] = [];
   const streams = new Set<ServerResponse>();
+  const asked = new Map<unknown, (response: JsonObject) => void>();
   let lists = 0;
   let progressToken = 0;
   let lastMeta: JsonObject = {};
   let lastParams: JsonObject = {};
 
-  async function respond({ method, params }: Request): Promise<ScriptedAnswer> {
+  async function respond({ method = '', params }: Request): Promise<ScriptedAnswer> {
     const own = mcp.methods[method];
     if (own !== undefined) return own(params ?? {});
     switch (method) {
@@ -97,7 +101,8 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
     if (incoming.method !== 'POST') return void outgoing.writeHead(405).end();
     const request = JSON.parse(Buffer.concat(chunks).toString()) as Request;
-    if (request.id === undefined) return void outgoing.writeHead(202).end();
+    asked.get(request.id)?.(request as unknown as JsonObject);
+    if (request.id === undefined || request.method === undefined) return void outgoing.writeHead(202).end();
     const answer = await respond(request);
     if ('status' in answer) return void outgoing.writeHead(answer.status, answer.headers).end();
     outgoing.writeHead(200, { 'content-type': 'application/json' });
@@ -133,6 +138,13 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
     announce: () => notify({ method: 'notifications/tools/list_changed' }),
     report: (progress) =>
       notify({ method: 'notifications/progress', params: { progressToken, ...progress } }),
+    ask: async (method, params) => {
+      const id = `ask-${asked.size + 1}`;
+      const { promise, resolve } = Promise.withResolvers<JsonObject>();
+      asked.set(id, resolve);
+      await notify({ id, method, params });
+      return promise;
+    },
   };
   return mcp;
 }

@@ -31,6 +31,9 @@ export async function openClient(
       listChanged: { tools: { autoRefresh: false, onChanged: () => list.expire() } },
     },
   );
+  // Such a request waits on an open call, so it cannot be kept until the caller of the task answers.
+  if (server.elicitation !== false)
+    client.setRequestHandler('elicitation/create', () => ({ action: 'cancel' }));
   const timeout = server.timeoutSeconds * 1000;
   const list = new CachedToolList(async () => {
     return (await client.listTools(undefined, { timeout, cacheMode: 'refresh' })).tools;
