@@ -113,6 +113,15 @@ describe('a tool that answers with a task', () => {
     ] as JsonObject;
     assert.equal('elicitation' in capabilities, false);
   });
+
+  test('ends its task of 2025-11-25 if that asks, as the request cannot be kept', async (t) => {
+    const connected = await connect(t, '2025-11-25');
+    const task = await start(connected);
+    Object.assign(task, { status: 'input_required' });
+    const asked = await connected.remote.get(task['taskId'] as string, signal);
+    assert.equal(asked?.state, 'TASK_STATE_FAILED');
+    assert.deepEqual(connected.canceled, [task['taskId']]);
+  });
 });
 
 describe('the agent', () => {
