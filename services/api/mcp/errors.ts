@@ -80,7 +80,9 @@ export async function withToolErrors<T>(run: () => Promise<T>): Promise<T | Call
   } catch (error) {
     const isForModel = error instanceof A2AError || error instanceof ArgumentsError;
     if (!isForModel || error instanceof McpError) throw error;
-    return { content: [{ type: 'text', text: error.message }], isError: true };
+    // Errors of operations name the method of A2A, which the model cannot call.
+    const text = error.message.replace('GetTask', 'get_task');
+    return { content: [{ type: 'text', text }], isError: true };
   }
 }
 

@@ -134,7 +134,9 @@ describe('MCP at the front door', () => {
     assert.equal(canceled.isError, false);
     const { totalSize } = (await callTool('list_tasks', { state: 'canceled' })).result.structuredContent;
     assert.equal(totalSize, listed.totalSize + 1);
-    assert.equal((await callTool('cancel_task', { taskId })).result.isError, true);
+    const again = (await callTool('cancel_task', { taskId })).result;
+    assert.equal(again.isError, true);
+    assert.match(again.content[0].text, /read it with get_task$/);
   });
 
   test('waits in get_task until the task ends', async () => {
