@@ -180,6 +180,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     await checkKeys();
     await checkContents();
   });
+  await checkContents().catch(() => undefined);
   /** Parts of both servers. */
   const serving = {
     handler,

@@ -83,6 +83,7 @@ export async function startDispatcher(
     await checkKeys();
     await checkContents();
   };
+  await checkContents().catch(() => undefined);
   const server = createDispatcherServer({
     db,
     ready,

@@ -10,7 +10,10 @@
 import path from 'node:path';
 import { createEncryptor } from '#shared/crypto/encryption.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
+import { checkContentKeys } from '#shared/db/contents/check.ts';
+import { createKeyParts } from '#shared/db/contents/open.ts';
 import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
+import { readContentsConfig } from '#shared/runtime/config/contents.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { writeLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { readAdminConfig, readEncryptionConfig } from '#shared/runtime/config/operator.ts';
@@ -56,13 +59,17 @@ export async function startLocalStack(
   return { ...ports, dataDir, variables };
 }
 
-/** @throws {LostKeyError} if the key of stored secrets is not there any more */
+/**
+ * @throws {LostKeyError} if the key of stored secrets is not there any more
+ * @throws {NotReadyError} if that of stored contents is not
+ */
 async function checkSecrets(env: Environment): Promise<void> {
   const { database } = readAdminConfig(env);
   const { encryptionKeys } = readEncryptionConfig(env);
   const { db, pool } = openDatabase({ database, applicationName: 'longhaul-start' });
   try {
     await checkEncryptionKeys(db, createEncryptor(encryptionKeys), encryptionKeys[0].id);
+    await checkContentKeys(db, createKeyParts(readContentsConfig(env)));
   } finally {
     await pool.end();
   }

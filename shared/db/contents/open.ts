@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { createLocalMasterKey, type KeyStore, type MasterKey } from '../../crypto/content-cipher.ts';
 import { createKeyDirectory } from '../../crypto/key-directory.ts';
+import { MasterKeyError } from '../../domain/errors.ts';
 import { createKeyBucket } from '../../gcp/key-bucket.ts';
 import { createKmsMasterKey } from '../../gcp/kms.ts';
 import type { ContentsConfig } from '../../runtime/config/contents.ts';
@@ -9,7 +10,7 @@ import { NotReadyError } from '../../runtime/health.ts';
 import type { Db } from '../client/pool.ts';
 import { checkContentKeys } from './check.ts';
 import { useContentKeys } from './codec.ts';
-import { createContentKeys, type KeyParts } from './keys.ts';
+import { createContentKeys, type ContentKeys, type KeyParts } from './keys.ts';
 
 /** How often a process with a wrong key looks whether that has changed. */
 const retryMs = 2_000;
@@ -30,16 +31,32 @@ export async function untilReadable(check: () => Promise<void>, signal: AbortSig
 /** Without a master key, another process may be the first to have one. */
 const checkAgainMs = 10_000;
 
-/** @returns a check for readiness. With a master key, it rests once it has succeeded */
+/**
+ * A process without a master key stores nothing in clear next to encrypted contents, and shows none of those: once the
+ * check has found keys in the database, whatever needs contents fails with MasterKeyError.
+ *
+ * @returns a check for readiness, to be made before the first call. With a master key, it rests once it has succeeded
+ */
 export function openContents(db: Db, config: ContentsConfig): () => Promise<void> {
   const parts = createKeyParts(config);
   useContentKeys(parts && createContentKeys(db, parts));
   let checkedAt = -Infinity;
   return async () => {
     if (performance.now() - checkedAt < checkAgainMs) return;
-    await checkContentKeys(db, parts);
+    try {
+      await checkContentKeys(db, parts);
+    } catch (error) {
+      if (parts === undefined && error instanceof NotReadyError) useContentKeys(createLostKeys(error));
+      throw error;
+    }
+    if (parts === undefined) useContentKeys(undefined);
     checkedAt = parts === undefined ? performance.now() : Infinity;
   };
+}
+
+function createLostKeys({ message }: Error): ContentKeys {
+  const refuse = (): Promise<never> => Promise.reject(new MasterKeyError(message));
+  return { getOwn: refuse, get: refuse, getOwners: refuse };
 }
 
 /** @returns undefined: contents are not encrypted */

@@ -103,6 +103,18 @@ describe('keys of contents', () => {
     await assert.rejects(readTaskSnapshot(db, { tenant: '', owner }, taskId), /was destroyed/);
   });
 
+  test('keep a process without a master key from reading and storing contents', async () => {
+    const taskId = await accept('key:dave');
+    const none = { keys: undefined, kmsKey: undefined, keyStore: undefined };
+    const check = openContents(db, none);
+    await assert.rejects(check(), { code: 'keys_lost' });
+    await assert.rejects(accept('key:dave'), MasterKeyError);
+    await assert.rejects(readTaskSnapshot(db, { tenant: '', owner: 'key:dave' }, taskId), MasterKeyError);
+    await sql`delete from content_keys`.execute(db);
+    await check();
+    await accept('key:dave');
+  });
+
   /** Inserts rows, except for their generated columns. */
   async function restore(backup: ReadonlyMap<string, string>): Promise<void> {
     for (const [table, rows] of backup) {
