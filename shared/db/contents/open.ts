@@ -33,7 +33,7 @@ const checkAgainMs = 10_000;
 
 /**
  * A process without a master key stores nothing in clear next to encrypted contents, and shows none of those: once the
- * check has found keys in the database, whatever needs contents fails with MasterKeyError.
+ * check has found keys in the database, all reads and writes of contents fail with MasterKeyError.
  *
  * @returns a check for readiness, to be made before the first call. With a master key, it rests once it has succeeded
  */
