@@ -37,7 +37,10 @@ const createMessage = (text: string): RemoteMessage => ({
 /** Collects what a stream brings. */
 function createLog(): { mirror: Mirror; events: RemoteEvent[] } {
   const events: RemoteEvent[] = [];
-  const mirror = { add: async (event: RemoteEvent) => void events.push(event) };
+  const mirror = {
+    show: async (task: RemoteTask) => void events.push({ task }),
+    add: async (event: RemoteEvent) => void events.push(event),
+  };
   return { mirror: mirror as unknown as Mirror, events };
 }
 
@@ -175,7 +178,7 @@ describe('a hostile stream', () => {
       response.on('close', () => clearInterval(timer));
     });
     const { mirror } = createLog();
-    const timed = await followTask(agent, 'r', mirror, { signal, releaseSignal: signal, leftMs: 100 });
+    const timed = await followTask(agent, 'r', mirror, { signal, releaseSignal: signal, leftMs: 99.5 });
     assert.equal(timed.end, 'silent');
     const released = AbortSignal.timeout(100);
     await assert.rejects(
@@ -190,6 +193,7 @@ describe('a hostile stream', () => {
       send(createChunk('x'));
     });
     const tooMuch = {
+      show: async () => false,
       add: async (event: RemoteEvent) => {
         if ('artifact' in event) throw new FatalError('too much');
       },

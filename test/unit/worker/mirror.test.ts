@@ -197,15 +197,29 @@ describe('the mirror of a task', () => {
     await assert.rejects(mirror.show(createTask(many)), { name: 'FatalError', message: /more than 256/ });
   });
 
-  test('bounds what a stream brings', async () => {
-    const mirror = new Stored().open();
-    const large = 'x'.repeat(4 * 1024 * 1024);
-    const add = async (): Promise<void> => {
-      for (let index = 0; index < 5; index += 1)
-        await mirror.add({
-          status: { state: 'TASK_STATE_WORKING', message: [{ text: large }], extensions: [] },
-        });
-    };
-    await assert.rejects(add(), { name: 'FatalError', message: /streamed more than/ });
+  test('bounds what a stream brings, in whichever events', async () => {
+    const large = [{ text: 'x'.repeat(4 * 1024 * 1024) }];
+    const events: RemoteEvent[] = [
+      { status: { state: 'TASK_STATE_WORKING', message: large, extensions: [] } },
+      { task: createTask([], large) },
+    ];
+    for (const event of events) {
+      const mirror = new Stored().open();
+      const add = async (): Promise<void> => {
+        for (let index = 0; index < 5; index += 1) await mirror.add(event);
+      };
+      await assert.rejects(add(), { name: 'FatalError', message: /streamed more than/ });
+    }
+  });
+
+  test('shows one status message a second, in whichever events', async () => {
+    const stored = new Stored();
+    const mirror = stored.open();
+    for (const text of ['one', 'two', 'three']) {
+      const message = [{ text }];
+      await mirror.add({ task: createTask([], message) });
+      await mirror.add({ status: { state: 'TASK_STATE_WORKING', message, extensions: [] } });
+    }
+    assert.deepEqual(stored.statuses, ['one']);
   });
 });

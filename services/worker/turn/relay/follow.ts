@@ -39,7 +39,7 @@ export async function followTask(
     signal,
     releaseSignal,
     silence.signal,
-    AbortSignal.timeout(Math.max(0, Math.min(longestMs, leftMs))),
+    AbortSignal.timeout(Math.ceil(Math.max(0, Math.min(longestMs, leftMs)))),
   ]);
   const timer = setTimeout(() => silence.abort(), silenceMs);
   let task: RemoteTask | undefined;
@@ -48,11 +48,13 @@ export async function followTask(
     if (events === undefined) return { end: 'none' };
     for await (const event of events) {
       timer.refresh();
+      const isFirst = task === undefined;
       task = fold(task, event);
       if (task !== undefined && getStateClass(task.state) !== stateClass.runnable) {
         return { end: 'settled', task };
       }
-      await store(mirror.add(event));
+      // The first task is shown like that of a poll. Later ones have the limits of events.
+      await store(isFirst && 'task' in event ? mirror.show(event.task) : mirror.add(event));
       ends.throwIfAborted();
     }
     return { end: task === undefined ? 'refused' : 'broken' };
@@ -71,7 +73,7 @@ export async function followTask(
 /** The failure of a write is that of the turn; others are those of the stream. */
 class StoreError extends Error {}
 
-async function store(written: Promise<void>): Promise<void> {
+async function store(written: Promise<unknown>): Promise<void> {
   try {
     await written;
   } catch (cause) {

@@ -84,18 +84,25 @@ export class Mirror {
     return changed;
   }
 
-  /** Stores what an event of a stream brings, in part later: see `show` and `finish`. */
+  /**
+   * Stores what an event of a stream brings, in part later: see `show` and `finish`. The task that a stream starts with is
+   * a snapshot, for `show`.
+   *
+   * @throws {FatalError} if the events bring more than 16 MiB
+   */
   async add(event: RemoteEvent): Promise<void> {
-    if ('task' in event) {
-      await this.show(event.task);
-      return;
-    }
     this.#streamedBytes += measure(event);
     if (this.#streamedBytes > maxStreamBytes) {
       throw new FatalError(`The agent behind this one has streamed more than ${maxStreamBytes} bytes.`);
     }
+    if ('task' in event) {
+      for (const artifact of event.task.artifacts) await this.#update(artifact);
+      await this.#showStatusRarely(event.task);
+      if (this.#pendingBytes > maxPendingBytes) await this.flush();
+      return;
+    }
     if ('status' in event) {
-      if (performance.now() - this.#statusAt >= statusMs) await this.#showStatus(event.status);
+      await this.#showStatusRarely(event.status);
       return;
     }
     const { artifact, append, lastChunk } = event;
@@ -212,6 +219,11 @@ export class Mirror {
     await this.#writing?.stream?.flush();
     this.#writing = undefined;
     this.#pendingBytes = 0;
+  }
+
+  /** Leaves out what follows another status message too soon: the end of the stream, or a poll, shows the last one. */
+  async #showStatusRarely(status: Pick<RemoteTask, 'state' | 'message'>): Promise<void> {
+    if (performance.now() - this.#statusAt >= statusMs) await this.#showStatus(status);
   }
 
   async #showStatus({ state, message }: Pick<RemoteTask, 'state' | 'message'>): Promise<boolean> {
