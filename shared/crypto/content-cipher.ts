@@ -16,6 +16,8 @@ export type ContentKind =
   | 'message'
   | 'metadata'
   | 'output'
+  | 'reply'
+  | 'request'
   | 'schema'
   | 'template';
 

@@ -6,10 +6,12 @@
  *     └─turn over─▶ removed                        reply recorded, or turn over└─▶ removed (over-batch-calls.ts)
  */
 import { sql } from 'kysely';
+import { DecryptionError } from '../../crypto/encryption.ts';
 import type { JsonObject } from '../../domain/message.ts';
 import { uuidv7 } from '../../domain/ids.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealerOfTasks, openJson } from '../contents/codec.ts';
 import { isRunnable } from '../turns/leases.ts';
 
 /** Google's target for the end of a batch (ai.google.dev/gemini-api/docs/batch-api, "Service Level Objective"). */
@@ -34,6 +36,7 @@ export async function addBatchCall(
   db: Db,
   { token, model, request, collectSeconds }: NewBatchCall,
 ): Promise<boolean> {
+  const sealed = await sealRequest(db, token, request);
   const { rows } = await sql<{ fits: boolean }>`
     with call as (
       select s.task_id, s.turn, t.agent_hash,
@@ -46,13 +49,21 @@ export async function addBatchCall(
     added as (
       insert into batch_calls (id, token, task_id, turn, agent_hash, model, due_at, request, bytes)
       select ${uuidv7()}::uuid, ${token}::text, task_id, turn, agent_hash, ${model}::text,
-        now() + ${seconds(collectSeconds)}, ${request}::json, ${Buffer.byteLength(request)}::int
+        now() + ${seconds(collectSeconds)}, ${sealed}::json, ${Buffer.byteLength(request)}::int
       from call where fits
       on conflict (token) do nothing
     )
     select fits from call`.execute(db);
   // A turn that is over finds out by its lease.
   return rows[0]?.fits ?? true;
+}
+
+async function sealRequest(db: Db, token: string, request: string): Promise<string> {
+  if (!areContentsEncrypted()) return request;
+  const step = await db.selectFrom('steps').select('task_id').where('token', '=', token).executeTakeFirst();
+  // The statement finds none either.
+  if (step === undefined) return request;
+  return (await createSealerOfTasks([step.task_id])).json('request', step.task_id, request);
 }
 
 /** A call as its turn sees it. */
@@ -65,10 +76,12 @@ export interface BatchCallState {
 
 /** @returns undefined if there is no call of this wait */
 export async function readBatchCall(db: Db, token: string): Promise<BatchCallState | undefined> {
-  const { rows } = await sql<BatchCallState>`
-    select result, extract(epoch from coalesce(ended_at, now()) - queued_at)::float8 * 1000 as "ageMs"
+  const { rows } = await sql<BatchCallState & { taskId: string }>`
+    select task_id as "taskId", result, extract(epoch from coalesce(ended_at, now()) - queued_at)::float8 * 1000 as "ageMs"
     from batch_calls where token = ${token}`.execute(db);
-  return rows[0];
+  const [call] = rows;
+  if (call === undefined) return undefined;
+  return { result: await openJson('reply', call.taskId, call.result), ageMs: call.ageMs };
 }
 
 /** A call of a batch that has not ended. */
@@ -77,14 +90,24 @@ export interface OpenBatchCall {
   request: JsonObject;
 }
 
-/** Returns the calls of a batch that a turn waits for, oldest first. */
+/** Returns the calls of a batch that a turn waits for, oldest first. Those that cannot be decrypted are left out. */
 export async function readBatchRequests(db: Db, batchId: string): Promise<OpenBatchCall[]> {
-  const { rows } = await sql<OpenBatchCall>`
-    select c.id, c.request from batch_calls c
+  const { rows } = await sql<OpenBatchCall & { taskId: string }>`
+    select c.id, c.task_id as "taskId", c.request from batch_calls c
       join gates g on g.task_id = c.task_id and g.turn = c.turn and ${isRunnable}
     where c.batch_id = ${batchId} and c.ended_at is null
     order by c.queued_at, c.id`.execute(db);
-  return rows;
+  return (await Promise.all(rows.map(openRequest))).filter((call) => call !== undefined);
+}
+
+/** @returns undefined if its key was destroyed, or it was altered: the calls of other tasks do not wait for it */
+async function openRequest(call: OpenBatchCall & { taskId: string }): Promise<OpenBatchCall | undefined> {
+  try {
+    return { id: call.id, request: await openJson('request', call.taskId, call.request) };
+  } catch (error) {
+    if (error instanceof DecryptionError) return undefined;
+    throw error;
+  }
 }
 
 /** Returns the ids of all calls of a batch that have not ended. */

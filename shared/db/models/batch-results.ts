@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { ModelUsage } from '../../domain/usage.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealerOfTasks } from '../contents/codec.ts';
 import { json, rows as toRows, uuid } from '../client/rows.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable } from '../turns/leases.ts';
@@ -43,7 +44,7 @@ async function storeSet(
   { wakeupGraceSeconds }: { wakeupGraceSeconds: number },
   results: readonly BatchResult[],
 ): Promise<Wakeup[]> {
-  const input = toRows('input', results, {
+  const input = toRows('input', await sealResults(db, results), {
     id: uuid((each) => each.id),
     result: json((each) => each.result),
     usage: json(({ usage }) => (usage === undefined ? null : JSON.stringify(usage))),
@@ -64,4 +65,18 @@ async function storeSet(
     )
     ${insertTurnWakeups(sql`gate.is_free`)}`.execute(db);
   return rows.map(toTurnWakeup);
+}
+
+async function sealResults(db: Db, results: readonly BatchResult[]): Promise<readonly BatchResult[]> {
+  if (!areContentsEncrypted()) return results;
+  const ids = results.map(({ id }) => id);
+  const calls = await db.selectFrom('batch_calls').select(['id', 'task_id']).where('id', 'in', ids).execute();
+  const tasks = new Map(calls.map((call) => [call.id, call.task_id]));
+  const sealer = await createSealerOfTasks([...tasks.values()]);
+  return results.flatMap((each) => {
+    const taskId = tasks.get(each.id);
+    // A call is removed with its task.
+    if (taskId === undefined || sealer.getKey(taskId) === undefined) return [];
+    return [{ ...each, result: sealer.json('reply', taskId, each.result) }];
+  });
 }
