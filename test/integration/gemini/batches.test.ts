@@ -209,6 +209,41 @@ describe('a batch', () => {
     assert.match(String(ends[2]!.status === 'rejected' && ends[2]!.reason), /refused the request/);
   });
 
+  test('with malformed results fails the calls of these alone', async () => {
+    const malformed: Record<string, unknown> = {
+      'no response': { response: null },
+      'no list': { response: { candidates: [{ content: { parts: {} }, finishReason: 'STOP' }] } },
+      'no part': { response: { candidates: [{ content: { parts: [null] }, finishReason: 'STOP' }] } },
+      'no text': { response: { candidates: [{ content: { parts: [{ text: 1 }] }, finishReason: 'STOP' }] } },
+      'no error': { error: { code: 'x', message: 1 } },
+      'no line': null,
+    };
+    const unread: Parameters<typeof offline.model.batches.fail>[0] = {
+      method: 'batch.get',
+      status: 500,
+      times: Infinity,
+    };
+    offline.model.batches.fail(unread);
+    const texts = ['good', ...Object.keys(malformed)];
+    const batches = createMemoryBatches(texts.length);
+    const agent = createAgent(batches);
+    const running = Promise.allSettled(texts.map((text) => agent.run(createTurn(text))));
+    await waitFor('the results', () => list()[0]?.state === 'BATCH_STATE_SUCCEEDED');
+    const [{ request, responses }] = list() as [ReturnType<typeof list>[number]];
+    for (const [index, sent] of request.requests.entries()) {
+      const found = Object.keys(malformed).find((text) => JSON.stringify(sent.request).includes(text));
+      if (found === undefined) continue;
+      const line = malformed[found];
+      responses[index] = (line && { metadata: sent.metadata, ...line }) as (typeof responses)[number];
+    }
+    unread.times = 0;
+    const [good, ...others] = await running;
+    assert.deepEqual(good, { status: 'fulfilled', value: completed });
+    for (const [index, end] of others.entries()) {
+      assert.ok(end.status === 'rejected' && end.reason instanceof ParkedError, texts[index + 1]);
+    }
+  });
+
   test('is canceled and deleted at Google once no task waits for it', async () => {
     offline.model.script([{ match: 'one', reactions: [{ delayMs: 60_000 }] }]);
     const batches = createMemoryBatches(1);

@@ -16,7 +16,7 @@ import { startPeriodicWork, type PeriodicWork } from '../interactions/periodic-w
 import { toModelUsage } from '../model/cost.ts';
 import { toModelFailure } from '../model/failure.ts';
 import { cancelBatch, createBatch, deleteBatch, findBatch, getBatch, hasEnded, isGone } from './client.ts';
-import { getCounts, getResults, toRefusal, type CallResult } from './result.ts';
+import { countLinesWithoutKey, getCounts, getResults, toRefusal, type CallResult } from './result.ts';
 import type { Batches } from './stores.ts';
 
 const intervalMs = 2_000;
@@ -91,6 +91,8 @@ export function startCollector(
       throw error;
     });
     if (job !== undefined && !hasEnded(job)) return batches.postpone(batch.id);
+    const lines = job === undefined ? 0 : countLinesWithoutKey(job);
+    if (lines > 0) log?.warn({ batch: batch.id, lines }, 'results of a batch without a key ignored');
     await end(
       batch,
       (ids) => {

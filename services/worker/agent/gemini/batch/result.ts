@@ -4,6 +4,7 @@ import {
   type ApiError,
   type BatchJob,
   type GenerateContentResponse,
+  type InlinedResponse,
   type JobError,
 } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';
@@ -20,15 +21,56 @@ const maxMessageChars = 500;
 export type CallResult =
   { response: GenerateContentResponse } | { error: Pick<JobError, 'code' | 'message'> };
 
-/** Returns the result of each call of a batch that has ended. Google keeps the order of the requests, and their keys. */
+/**
+ * Returns the result of each call of a batch that has ended. Google keeps the order of the requests, and their keys. A call
+ * whose line is malformed or missing has failed, alone.
+ */
 export function getResults(job: BatchJob, ids: readonly string[]): { id: string; result: CallResult }[] {
-  const responses = job.dest?.inlinedResponses ?? [];
-  const byKey = new Map(responses.map((each) => [each.metadata?.['key'], each]));
+  const byKey = new Map(getLines(job).map((line) => [getKey(line), line]));
   return ids.map((id) => {
-    const found = byKey.get(id);
-    if (found?.response !== undefined) return { id, result: { response: found.response } };
-    return { id, result: { error: found?.error ?? getBatchError(job) } };
+    const { response, error } = byKey.get(id) ?? {};
+    if (isObject(response)) return { id, result: { response: withoutMalformed(response) } };
+    return { id, result: { error: toError(error ?? getBatchError(job)) } };
   });
+}
+
+/** Returns how many lines of the results of a batch belong to no call. */
+export function countLinesWithoutKey(job: BatchJob): number {
+  return getLines(job).filter((line) => getKey(line) === undefined).length;
+}
+
+/** The SDK checks no types. */
+function getLines({ dest }: BatchJob): (InlinedResponse | null)[] {
+  const lines: unknown = dest?.inlinedResponses;
+  return Array.isArray(lines) ? lines : [];
+}
+
+function getKey(line: InlinedResponse | null): string | undefined {
+  const key: unknown = line?.metadata?.['key'];
+  return typeof key === 'string' ? key : undefined;
+}
+
+/** Without its content, a response counts as incomplete, and its usage is kept. */
+function withoutMalformed(response: GenerateContentResponse): GenerateContentResponse {
+  const parts: unknown = response.candidates?.[0]?.content?.parts ?? [];
+  if (Array.isArray(parts) && parts.every(isPart)) return response;
+  const { usageMetadata, modelVersion } = response;
+  return { usageMetadata, modelVersion } as GenerateContentResponse;
+}
+
+const isPart = (part: unknown): boolean =>
+  isObject(part) && (!('text' in part) || typeof part.text === 'string');
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function toError(error: unknown): JobError {
+  const { code, message } = (isObject(error) ? error : {}) as Record<keyof JobError, unknown>;
+  return {
+    ...(typeof code === 'number' && { code }),
+    ...(typeof message === 'string' && { message }),
+  };
 }
 
 /** Codes of google.rpc.Code. */
