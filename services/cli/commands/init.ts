@@ -36,7 +36,8 @@ export function addInitCommand(program: Command): void {
         try {
           const options = { name: 'My agent', language: 'yaml' as const, ...asked };
           const files = createProject(path.resolve(folder), options);
-          console.log(`Created ${files.join(', ')}.\n\nNext: npm install, npm test, then npx longhaul dev`);
+          const steps = `npm install, ${options.language === 'gateway' ? '' : 'npm test, '}then npx longhaul dev`;
+          console.log(`Created ${files.join(', ')}.\n\nNext: ${steps}`);
         } catch (error) {
           command.error((error as Error).message);
         }

@@ -119,6 +119,7 @@ const tsconfig = `{
     "allowImportingTsExtensions": true,
     "erasableSyntaxOnly": true,
     "verbatimModuleSyntax": true,
+    "skipLibCheck": true,
     "types": ["node"]
   }
 }

@@ -8,6 +8,7 @@ import { loadDefinition } from '#shared/agent/load-definition.ts';
 import { languages } from '#services/cli/init/files.ts';
 import { createProject } from '#services/cli/init/project.ts';
 import { askOptions } from '#services/cli/init/questions.ts';
+import { createProgram } from '#services/cli/program.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 const name = 'Bob\'s "agent": 1';
@@ -32,9 +33,23 @@ describe('longhaul init', () => {
         files.some((each) => each.startsWith('agent.test.')),
         !isGateway,
       );
+      // The types of frameworks, which their users cannot change, do not have to pass.
+      if (language === 'typescript') assert.match(read('tsconfig.json'), /"skipLibCheck": true/);
       assert.equal(definition.a2a?.url, isGateway ? 'http://localhost:9999' : undefined);
     });
   }
+
+  test('proposes npm test only for an agent that has a test', async (t) => {
+    const print = t.mock.method(console, 'log', () => {});
+    for (const kind of ['typescript', 'gateway']) {
+      await createProgram().parseAsync(['init', createTempDir(t), '--agent', kind, '--name', name], {
+        from: 'user',
+      });
+    }
+    const printed = print.mock.calls.map(({ arguments: [text] }) => String(text).split('Next: ')[1]);
+    const rest = 'then npx longhaul dev';
+    assert.deepEqual(printed, [`npm install, npm test, ${rest}`, `npm install, ${rest}`]);
+  });
 
   test('asks for the name and the kind on a terminal, until the answer is valid', async () => {
     const output = new PassThrough();
