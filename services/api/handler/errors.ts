@@ -29,6 +29,9 @@ export class UnavailableError extends RetryLaterError {
   }
 }
 
+/** A credential cannot be verified because of what it is, as far as is known: HTTP 503. Counts as a failed authentication. */
+export class UnverifiableCredentialError extends UnavailableError {}
+
 /** A caller has reached a limit: HTTP 429. */
 export class TooManyRequestsError extends RetryLaterError {
   override readonly name = 'TooManyRequestsError';

@@ -13,7 +13,7 @@ import { consolePath } from '../console/path.ts';
 import type { AuthenticatedCaller, RequestHeaders } from '../auth/caller.ts';
 import { UnauthenticatedError } from '../auth/errors.ts';
 import type { Authenticate } from '../auth/authenticate.ts';
-import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
+import { RetryLaterError, TooManyRequestsError, UnverifiableCredentialError } from '../handler/errors.ts';
 import type { AuthFailures } from './auth-failures.ts';
 import { toAddressKey } from './client-address.ts';
 import { hasBody, leaveUnread } from '../http/unread-body.ts';
@@ -46,7 +46,9 @@ export function createAdmission({ authenticate, failures, buckets, byteRates, lo
     try {
       caller = await authenticate(headers);
     } catch (error) {
-      if (error instanceof UnauthenticatedError) failures.recordFailure(getAddress(), error.message);
+      if (error instanceof UnauthenticatedError || error instanceof UnverifiableCredentialError) {
+        failures.recordFailure(getAddress(), error.message);
+      }
       if (error instanceof RetryLaterError) log.warn({ err: error }, 'credentials could not be verified');
       throw error;
     }

@@ -9,6 +9,7 @@ import type { FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
 import { toClientError } from '../handler/errors.ts';
 import { sendFailure, type FailureFormat } from '../http/failure.ts';
+import { isObject } from './capabilities.ts';
 import { errorCode, hasStatus, toMcpError, type McpError } from './errors.ts';
 import type { Method } from './methods.ts';
 import { serverInfoKey, type ClientCapabilities } from './protocol.ts';
@@ -60,8 +61,4 @@ export async function answerDirectly(
     void reply.send(JSON.stringify(body));
   }
   return true;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -5,6 +5,7 @@ import { errorMessage } from '#shared/runtime/log.ts';
 import { HttpRequestError } from '../handler/errors.ts';
 import { checkJsonText } from '../handler/validate/json.ts';
 import { maxSmallBodyBytes, readText } from '../http/body.ts';
+import { isCapabilities, isObject } from './capabilities.ts';
 import { errorCode, McpError } from './errors.ts';
 import type { DirectRequest } from './direct.ts';
 import type { ListenRequest } from './tasks/listen.ts';
@@ -88,16 +89,12 @@ function readListen(
     meta['io.modelcontextprotocol/protocolVersion'] === modernRevision &&
     headers['mcp-protocol-version'] === modernRevision &&
     headers['mcp-method'] === method;
-  if (!isModern || taskIds === undefined) return undefined;
+  const capabilities = meta[clientCapabilitiesKey];
+  if (!isModern || taskIds === undefined || !isCapabilities(capabilities)) return undefined;
   if (!Array.isArray(taskIds) || !taskIds.every((taskId) => typeof taskId === 'string')) {
     throw new McpError(errorCode.invalidParams, 'notifications.taskIds must be a list of the ids of tasks');
   }
-  const capabilities = meta[clientCapabilitiesKey];
-  return {
-    id,
-    taskIds,
-    capabilities: isObject(capabilities) ? capabilities : undefined,
-  };
+  return { id, taskIds, capabilities };
 }
 
 /** The values of `Mcp-Name` by method (MCP 2026-07-28, basic/transports/streamable-http; SEP-2663, "Routing Headers"). */
@@ -129,12 +126,8 @@ function readDirect(
     isObject(client) &&
     typeof client['name'] === 'string' &&
     typeof client['version'] === 'string' &&
-    isObject(capabilities) &&
+    isCapabilities(capabilities) &&
     meta['progressToken'] === undefined;
   if (!isValid) return undefined;
   return { id: id as string | number, method, params, capabilities, meta };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

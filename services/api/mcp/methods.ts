@@ -21,9 +21,14 @@ export function createMethods({
     [
       'tools/call',
       (params, call) => {
-        const { name } = params;
+        const { name, arguments: args = null } = params;
         if (typeof name !== 'string')
           throw new McpError(errorCode.invalidParams, 'name must be the name of a tool');
+        if (typeof args !== 'object' || Array.isArray(args))
+          throw new McpError(
+            errorCode.invalidParams,
+            'arguments must be an object, with a field for each argument',
+          );
         return toolCalls.call({ ...params, name }, call);
       },
     ],

@@ -15,7 +15,7 @@ export const idempotencyKeyMeta = 'dev.longhaul/idempotencyKey';
 
 /** The capabilities that a request declares. */
 export interface ClientCapabilities {
-  elicitation?: { form?: object; url?: object };
+  elicitation?: { form?: object; url?: object } | null;
   extensions?: Record<string, unknown>;
 }
 
@@ -27,7 +27,11 @@ export function declaresTasks(capabilities: ClientCapabilities | undefined): boo
 /** Whether the client shows forms. An empty capability is that of revisions before `url` (MCP, client/elicitation). */
 export function showsForms(capabilities: ClientCapabilities | undefined): boolean {
   const { elicitation } = capabilities ?? {};
-  return elicitation !== undefined && (elicitation.form !== undefined || elicitation.url === undefined);
+  return (
+    elicitation !== undefined &&
+    elicitation !== null &&
+    (elicitation.form !== undefined || elicitation.url === undefined)
+  );
 }
 
 export type McpTaskStatus = 'working' | 'input_required' | 'completed' | 'cancelled' | 'failed';

@@ -272,4 +272,31 @@ describe('MCP at the front door', () => {
     const continued = await call('tools/call', retry, { headers: bobKey, capabilities: knowsTasks });
     assert.equal(continued.result.isError, true);
   });
+
+  test('refuses capabilities of wrong types on every path', async () => {
+    const send = { name: skill, arguments: { text: 'x' } };
+    for (const more of [{ elicitation: null }, { elicitation: { form: 1 } }, { extensions: { x: null } }]) {
+      for (const [method, params, meta] of [
+        ['tools/call', send, {}],
+        ['tools/call', send, { progressToken: 1 }],
+        ['subscriptions/listen', { notifications: { taskIds: [skill] } }, {}],
+      ] as const) {
+        const capabilities = { ...knowsTasks, ...more };
+        const { status, error } = await call(method, params, { capabilities, meta });
+        assert.deepEqual([status, error?.code], [400, -32_602], `${method} ${JSON.stringify(more)}`);
+      }
+    }
+  });
+
+  test('refuses arguments that are not an object', async () => {
+    for (const args of [[1], 'x']) {
+      for (const meta of [{}, { progressToken: 1 }]) {
+        const { error } = await callTool(skill, args, { meta });
+        assert.deepEqual(
+          [error?.code, error?.message.split(',')[0]],
+          [-32_602, 'arguments must be an object'],
+        );
+      }
+    }
+  });
 });

@@ -1,14 +1,18 @@
 /** `AUTH_MODES=google-oauth`: access tokens of Google accounts, which Google's tokeninfo is asked about. */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
+import { createGoogleTokenVerifier } from '#services/api/auth/google-oauth.ts';
 import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 import { toSecurity } from '#services/api/auth/security.ts';
-import { UnavailableError } from '#services/api/handler/errors.ts';
+import { TooManyRequestsError, UnavailableError } from '#services/api/handler/errors.ts';
+import { createAdmission } from '#services/api/limits/admission.ts';
+import { AuthFailures } from '#services/api/limits/auth-failures.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
+import { createLogger } from '#shared/runtime/log.ts';
 import { listen } from '../../support/listen.ts';
 
 const client = '1234.apps.googleusercontent.com';
@@ -27,15 +31,15 @@ function readAuth(env: Record<string, string>) {
 async function startTokenInfo(t: TestContext) {
   const tokens = new Map<string, Record<string, string>>();
   const asked: { url: string; token: string | null }[] = [];
-  let status = 200;
+  const failures = new Map<string, (response: ServerResponse) => void>();
   const server = createServer((request, response) => {
     void text(request).then((body) => {
       const token = new URLSearchParams(body).get('access_token');
       asked.push({ url: request.url ?? '', token });
+      const fail = failures.get(token ?? '');
+      if (fail !== undefined) return fail(response);
       const info = tokens.get(token ?? '');
-      response.writeHead(status === 200 && info === undefined ? 400 : status, {
-        'content-type': 'application/json',
-      });
+      response.writeHead(info === undefined ? 400 : 200, { 'content-type': 'application/json' });
       response.end(JSON.stringify(info ?? { error: 'invalid_token', error_description: 'Invalid Value' }));
     });
   });
@@ -45,16 +49,21 @@ async function startTokenInfo(t: TestContext) {
     GOOGLE_OAUTH_AUDIENCE: client,
     GOOGLE_TOKENINFO_URL: `${url}/tokeninfo`,
   };
+  const config = readAuth(env);
   return {
     asked,
-    authenticate: createAuthenticate(readAuth(env)),
+    config: config.googleOAuth!,
+    authenticate: createAuthenticate(config),
     issue: (token: string, more: Record<string, string> = {}) => {
       const exp = String(Math.floor(Date.now() / 1000) + 3_600);
       tokens.set(token, { azp: client, aud: client, sub: '1122', exp, email: 'ada@example.com', ...more });
       return { authorization: `Bearer ${token}` };
     },
     drop: (name: string, token: string) => delete tokens.get(token)![name],
-    answer: (next: number) => (status = next),
+    fail: (token: string, answer: (response: ServerResponse) => void) => {
+      failures.set(token, answer);
+      return { authorization: `Bearer ${token}` };
+    },
   };
 }
 
@@ -102,21 +111,67 @@ describe('access tokens of Google accounts', () => {
 
   test('are not mistaken for identity tokens, which are sent to no one', async (t) => {
     const google = await startTokenInfo(t);
-    await catchRefusal(google.authenticate({ authorization: 'Bearer aaaa.bbbb.cccc' }));
+    await catchRefusal(google.authenticate({ authorization: 'Bearer eyJhbGci.bbbb.cccc' }));
     await catchRefusal(google.authenticate({ authorization: `Bearer ${'a'.repeat(5_000)}` }));
     await catchRefusal(google.authenticate({}));
     assert.deepEqual(google.asked, []);
   });
 
-  test('cannot be verified while Google does not answer, unless they are remembered', async (t) => {
+  test('may have three segments', async (t) => {
     const google = await startTokenInfo(t);
-    const known = google.issue('ya29.known');
-    await google.authenticate(known);
-    google.answer(500);
-    await assert.rejects(google.authenticate(google.issue('ya29.new')), UnavailableError);
-    await assert.rejects(google.authenticate(google.issue('ya29.newer')), UnavailableError);
+    for (const token of ['ya29.c.c0AY', 'ya29.d.c0AY']) await google.authenticate(google.issue(token));
     assert.equal(google.asked.length, 2);
-    await google.authenticate(known);
+  });
+
+  test('fail alone, and are asked about again later', async (t) => {
+    const google = await startTokenInfo(t);
+    const exp = String(Math.floor(Date.now() / 1000) + 3_600);
+    const large = { aud: client, sub: '1122', exp, padding: 'x'.repeat(64 * 1024) };
+    const answers: [string, (response: ServerResponse) => void][] = [
+      ...[403, 404, 429, 500, 503].map((status): [string, (response: ServerResponse) => void] => [
+        String(status),
+        (response) => response.writeHead(status).end('{}'),
+      ]),
+      ['redirect', (response) => response.writeHead(302, { location: '/other' }).end()],
+      ['not JSON', (response) => response.end('<html>')],
+      ['null', (response) => response.end('null')],
+      ['closed', (response) => response.destroy()],
+      ['too large', (response) => response.end(JSON.stringify(large))],
+    ];
+    for (const [name, answer] of answers) {
+      const token = `ya29.${answers.findIndex(([known]) => known === name)}`;
+      const headers = google.fail(token, answer);
+      await assert.rejects(google.authenticate(headers), UnavailableError, name);
+      await assert.rejects(google.authenticate(headers), UnavailableError, name);
+      assert.equal(google.asked.filter((question) => question.token === token).length, 1, name);
+      await google.authenticate(google.issue(`${token}-valid`));
+    }
+  });
+
+  test('count as failed authentications if Google refuses them in any way', async (t) => {
+    const google = await startTokenInfo(t);
+    const log = createLogger('test', 'silent');
+    const { authenticate } = google;
+    const failures = new AuthFailures({ perMinute: 2, log });
+    const admit = createAdmission({ authenticate, failures, buckets: undefined, log });
+    const send = (status: number) =>
+      admit(
+        google.fail(`ya29.${status}`, (response) => response.writeHead(status).end()),
+        () => '192.0.2.1',
+      );
+    for (const status of [429, 500, 503, 403, 404]) await assert.rejects(send(status), UnavailableError);
+    await assert.rejects(send(403), TooManyRequestsError);
+  });
+
+  test('stay remembered while others are refused, the last used for longest', async (t) => {
+    const google = await startTokenInfo(t);
+    const verify = createGoogleTokenVerifier(google.config, 2);
+    for (const token of ['ya29.a', 'ya29.b', 'ya29.c']) google.issue(token);
+    for (const token of ['ya29.a', 'ya29.b', 'ya29.a']) await verify(token);
+    for (const token of ['ya29.x', 'ya29.y', 'ya29.z']) await catchRefusal(verify(token));
+    for (const token of ['ya29.c', 'ya29.a', 'ya29.b']) await verify(token);
+    const asked = google.asked.map(({ token }) => token?.at(-1)).join(' ');
+    assert.equal(asked, 'a b x y z c b');
   });
 
   test('need an audience, and are declared by the agent card', () => {

@@ -34,7 +34,7 @@ export interface ListenParts {
 export interface ListenRequest {
   id: string | number;
   taskIds: readonly string[];
-  capabilities: ClientCapabilities | undefined;
+  capabilities: ClientCapabilities;
 }
 
 /** Each is followed by a reader of its own. */
