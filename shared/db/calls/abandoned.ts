@@ -18,8 +18,13 @@ export interface AbandonedCall {
   occurrence: number;
   /** The name of the other agent in the definition. */
   agent: string;
+  /** The other agent: its name, and the hash of the definition. */
+  partner: string;
   /** The task of the other agent; null if none was recorded. */
   remoteTask: string | null;
+  /** The task of the other agent that the message continues, and its conversation. For gateways. */
+  continues: string | null;
+  context: string | null;
   /** The definition of our task; null if it was deleted. */
   definition: JsonObject | null;
   /** Since our task has ended; 0 if it was deleted. */
@@ -45,16 +50,21 @@ export function endCalls(ended: RawBuilder<unknown>): RawBuilder<unknown> {
 /**
  * Returns calls that are overdue and that no turn waits for. A live turn polls when a call is due, so only overdue ones
  * are examined.
+ *
+ * @param except partners whose calls are left out
  */
-export async function readAbandonedCalls(db: Db): Promise<AbandonedCall[]> {
+export async function readAbandonedCalls(db: Db, except: readonly string[] = []): Promise<AbandonedCall[]> {
+  const partner = sql`concat(t.agent_hash, '/', s.wait ->> 'agent')`;
   const { rows } = await sql<AbandonedCall>`
     select s.task_id as "taskId", s.turn, s.name, s.occurrence, s.wait ->> 'agent' as agent,
+      ${partner} as partner, s.wait ->> 'continues' as continues, s.wait ->> 'context' as context,
       coalesce(s.wait ->> 'task', s.wait ->> 'reported') as "remoteTask", a.definition,
       coalesce(extract(epoch from now() - g.settled_at)::float8, 0) as "endedSecondsAgo"
     from steps s left join gates g on g.task_id = s.task_id left join tasks t on t.id = s.task_id
       left join agents a on a.hash = t.agent_hash
     where s.wait ->> 'kind' = 'agent' and s.finished_at is null and s.due_at < now()
       and (g.task_id is null or g.turn <> s.turn or not ${isRunnable})
+      and ${partner} <> all(${except}::text[])
     order by s.due_at limit ${maxAbandoned}`.execute(db);
   return rows;
 }

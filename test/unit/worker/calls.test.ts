@@ -1,5 +1,6 @@
 /** Calls of other agents that are busy, and messages that an earlier run of the turn may have sent. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import type { RecordedStep } from '#shared/db/turns/turn-content.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
@@ -28,7 +29,7 @@ const busy = new BusyError('busy', 30);
 /** A turn that calls an agent whose requests answer in order, and are logged with the waits between them. */
 function createCalls(
   answers: {
-    send?: (Error | RemoteTask)[];
+    send?: (Error | RemoteTask | 'silent')[];
     find?: (string | undefined)[];
     get?: (Error | RemoteTask | 'lost')[];
   },
@@ -45,7 +46,12 @@ function createCalls(
   };
   const remote: RemoteAgent = {
     describe: async () => undefined,
-    send: async () => ({ task: take('send', answers.send), notifies: false }),
+    send: async (_message, signal) => {
+      const task = take('send', answers.send);
+      if (task !== 'silent') return { task, notifies: false };
+      await once(signal, 'abort');
+      throw signal.reason;
+    },
     find: async () => {
       const taskId = take('find', answers.find);
       return taskId === undefined ? undefined : { taskId, notifies: false };
@@ -213,6 +219,19 @@ describe('a call of an agent that is busy', () => {
     assert.equal((await late.call()).status, 'timed_out');
     assert.deepEqual(late.log, ['get', 'cancel']);
   });
+});
+
+describe('a message that is not answered', () => {
+  test(
+    'is left when the time of the call is over, and its task is canceled',
+    { timeout: 10_000 },
+    async () => {
+      const { call, log } = createCalls({ send: ['silent'], find: ['remote-1'] });
+      const { status, taskId } = await call({ timeoutSeconds: 1 });
+      assert.deepEqual([status, taskId], ['timed_out', 'remote-1']);
+      assert.deepEqual(log, ['send', 'find', 'cancel']);
+    },
+  );
 });
 
 describe('a message that an earlier run may have sent', () => {

@@ -38,9 +38,12 @@ import { loseTask } from './lost.ts';
 import { findHopsProblem } from './message.ts';
 import type { CallParts } from './parts.ts';
 import { createResult, fitResult, toResult } from './result.ts';
+import { LateError, within } from './within.ts';
 
 /** When a task is polled that may not have taken its message yet. */
 const staleSeconds = 0.5;
+/** The longest time in which the task of a call that has timed out is looked for and canceled. */
+const cancelSeconds = 30;
 
 export class Calls {
   readonly #parts: CallParts;
@@ -119,7 +122,10 @@ export class Calls {
       if (found !== undefined)
         return this.#recordTask(call, { id: found.taskId, notifies: found.notifies }, 0);
     }
-    const sent = await this.#orEnd(call, () => remote.send(message, held.signal));
+    const leftSeconds = call.timeoutSeconds - getAgeSeconds(call.open);
+    const sent = await this.#orEnd(call, () =>
+      within(leftSeconds, held.signal, (bound) => remote.send(message, bound)),
+    );
     if ('status' in sent || 'open' in sent) return sent;
     passFaultPoint('call-sent');
     if (sent.task === undefined) {
@@ -228,6 +234,7 @@ export class Calls {
       }
       if (error instanceof RetryableError && getAgeSeconds(call.open) >= call.timeoutSeconds)
         return this.#timeOut(call);
+      if (error instanceof LateError) return this.#timeOut(call);
       if (error instanceof BusyError) return this.#postpone(call, error.retryAfterSeconds);
       throw error;
     }
@@ -245,11 +252,15 @@ export class Calls {
   }
 
   async #timeOut(call: Call): Promise<CallResult> {
-    const { held } = this.#parts;
-    const { task: taskId } = call.wait;
+    const { signal } = this.#parts.held;
+    const { remote, message } = call;
+    let { task: taskId } = call.wait;
     // Nothing reads its result anymore.
-    if (taskId !== undefined)
-      await call.remote.cancel(taskId, held.signal).catch(() => held.signal.throwIfAborted());
+    const cancel = async (bound: AbortSignal): Promise<void> => {
+      taskId ??= (await remote.find(message, bound))?.taskId;
+      if (taskId !== undefined) await remote.cancel(taskId, bound);
+    };
+    await within(cancelSeconds, signal, cancel).catch(() => signal.throwIfAborted());
     const text = `The agent "${call.name}" did not finish within ${call.timeoutSeconds} s.`;
     return this.#finish(call, createResult('timed_out', text, taskId === undefined ? {} : { taskId }));
   }

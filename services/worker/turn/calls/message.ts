@@ -41,8 +41,27 @@ export function createMessage(
   };
 }
 
+/** Returns what is needed to look for the task of a message that was sent. */
+export function createSoughtMessage(
+  call: Pick<Lease, 'taskId' | 'turn'> &
+    Pick<StepIdentity, 'name' | 'occurrence'> & { continues: string | null; context: string | null },
+): RemoteMessage {
+  const { continues, context } = call;
+  return {
+    messageId: createMessageId(call, call),
+    taskId: continues ?? undefined,
+    contextId: context ?? undefined,
+    parts: [],
+    metadata: {},
+    notify: undefined,
+  };
+}
+
 /** Returns a UUID (RFC 9562, version 8), because some agents accept no other ids. */
-function createMessageId({ taskId, turn }: Lease, { name, occurrence }: StepIdentity): string {
+function createMessageId(
+  { taskId, turn }: Pick<Lease, 'taskId' | 'turn'>,
+  { name, occurrence }: Pick<StepIdentity, 'name' | 'occurrence'>,
+): string {
   const hash = createHash('sha256').update(`${taskId}/${turn}/${name}/${occurrence}`).digest();
   hash.writeUInt8((hash.readUInt8(6) % 16) + 0x80, 6);
   hash.writeUInt8((hash.readUInt8(8) % 64) + 0x80, 8);

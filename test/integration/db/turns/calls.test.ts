@@ -1,7 +1,11 @@
 /** Calls of other agents: notifications wake their turns, and abandoned ones are found and canceled. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { describe, test } from 'node:test';
+import { EventEmitter, once } from 'node:events';
+import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RemoteAgent, RemoteAgents } from '#services/worker/agent/remote/agent.ts';
+import { startAbandonedCalls } from '#services/worker/turn/calls/abandoned.ts';
 import { closeCall, postponeCall, readAbandonedCalls } from '#shared/db/calls/abandoned.ts';
 import { recordCallWait } from '#shared/db/calls/record.ts';
 import { readCallWait, reportCall } from '#shared/db/calls/report.ts';
@@ -10,6 +14,7 @@ import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import type { AgentWait } from '#shared/domain/wait.ts';
+import { createLogger } from '#shared/runtime/log.ts';
 import { skipIfEncrypted } from '../../../support/database/contents.ts';
 import { createClaimedTask, newTurnEnd } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
@@ -22,8 +27,8 @@ const release = { kind: 'release', delaySeconds: 60, countAttempt: false, signal
 const definition = { agents: { peer: { url: 'http://peer.test' } } };
 await storeAgent(db, 'calls', definition);
 
-async function createCall(wait: Partial<AgentWait> = {}) {
-  const { lease } = await createClaimedTask(db, { agentHash: 'calls' });
+async function createCall(wait: Partial<AgentWait> = {}, agentHash = 'calls') {
+  const { lease } = await createClaimedTask(db, { agentHash });
   const token = randomUUID();
   const whole: AgentWait = { kind: 'agent', agent: 'peer', secret: 's', ...wait };
   await write({
@@ -105,4 +110,43 @@ describe('a call', () => {
       );
     },
   );
+});
+
+describe('abandoned calls', () => {
+  /** Cancels calls until the test ends. The agent "peer" of the definition "slow" never answers. */
+  async function startLoop(t: TestContext, found?: string) {
+    await storeAgent(db, 'slow', { agents: { peer: { url: 'http://slow.test' } } });
+    const canceled = new EventEmitter();
+    const agent = (url?: string) => ({
+      find: async () => (found === undefined ? undefined : { taskId: found, notifies: false }),
+      cancel: async (taskId: string, signal: AbortSignal) => {
+        if (url === 'http://slow.test') await sleep(60_000, undefined, { signal, ref: false });
+        canceled.emit(taskId);
+      },
+    });
+    const remote: RemoteAgents = {
+      open: async (_name, { url }) => agent(url) as unknown as RemoteAgent,
+    };
+    const loop = startAbandonedCalls({ db, remote, everyMs: 20, log: createLogger('test', 'silent') });
+    t.after(() => loop.close());
+    return (taskId: string) => once(canceled, taskId, { signal: AbortSignal.timeout(10_000) });
+  }
+
+  test('of one agent that does not answer delay no others', async (t) => {
+    for (let index = 0; index < 20; index += 1) {
+      const slow = await createCall({ task: `slow-${index}` }, 'slow');
+      await cancelTask(db, options, slow.lease.taskId);
+    }
+    const other = await createCall({ task: 'other-2' });
+    await cancelTask(db, options, other.lease.taskId);
+    const wait = await startLoop(t);
+    await wait('other-2');
+  });
+
+  test('without a known task are looked for by their message', async (t) => {
+    const { lease } = await createCall();
+    await cancelTask(db, options, lease.taskId);
+    const wait = await startLoop(t, 'found-1');
+    await wait('found-1');
+  });
 });
