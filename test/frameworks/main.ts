@@ -1,6 +1,6 @@
 /**
- * `npm run frameworks` checks the adapters of frameworks (sdk/) with the real packages, in their lowest and highest
- * supported versions, which it installs into folders next to this file. It checks types, then runs the tests.
+ * `npm run frameworks` checks the adapters of frameworks (sdk/) with the real packages, in their supported
+ * versions, which it installs into folders next to this file. It checks types, then runs the tests.
  *
  *   -- --only lowest        one of the folders
  *   -- ai-sdk               the tests of one framework
@@ -22,7 +22,7 @@ const { values, positionals } = parseArgs({
 const suites: Record<string, readonly string[]> = {
   highest: ['ai-sdk', 'adk', 'langgraph'],
   'ai-6': ['ai-sdk'],
-  lowest: ['ai-sdk', 'adk', 'langgraph'],
+  lowest: ['ai-sdk'],
   examples: ['genkit', 'mastra'],
 };
 const [bench, only] = [positionals[0] === 'bench', values.only];
