@@ -4,7 +4,8 @@ import path from 'node:path';
 import { removeLinks } from './links.ts';
 import { createFullText, createIndex, readSections } from './llms.ts';
 
-const deployment = [
+/** Files and folders of `deploy/`. */
+export const deployment = [
   'deploy.sh',
   'release.sh',
   'register.sh',
