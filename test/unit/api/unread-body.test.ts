@@ -10,12 +10,14 @@ test('refusals before the body leave no listeners on their connection', async (t
   boundUnreadBodies(app);
   app.addHook('onRequest', async (_request, reply) => reply.code(401).send('refused'));
   app.post('/', () => 'accepted');
-  t.after(() => app.close());
   const accepted = once(app.server, 'connection');
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as { port: number };
   const client = connect(port, '127.0.0.1');
-  t.after(() => client.destroy());
+  t.after(() => {
+    client.destroy();
+    return app.close();
+  });
   const [socket] = (await accepted) as [Socket];
   const refuse = async (): Promise<number> => {
     const answer = once(client, 'data');
