@@ -141,15 +141,18 @@ describe('tasks over MCP', () => {
 
     test('asks for the approval of each call', async () => {
       const taskId = await start();
-      const requests = ['1.1.1', '1.1.2'].map((id) => createApprovalRequest(id, 'cancel_order', { id }));
+      const requests = ['1.1.1', '1.1.2', '1.1.3'].map((id) =>
+        createApprovalRequest(id, 'cancel_order', { id }),
+      );
       const message = [{ text: 'The agent asks for your approval.' }, createApprovalPart(requests)];
       await (await playTurn(api.db, taskId)).end({ state: 'TASK_STATE_AUTH_REQUIRED', message });
       const { inputRequests } = await get(taskId);
-      const [first = '', second = ''] = Object.keys(inputRequests);
+      const [first = '', second = '', third = ''] = Object.keys(inputRequests);
       assert.match(inputRequests[second].params.message, /cancel_order {"id":"1.1.2"}/);
       const inputResponses = {
         [first]: { action: 'accept', content: { approve: true } },
         [second]: { action: 'accept', content: { approve: false, note: 'too late' } },
+        [third]: { action: 'decline' },
       };
       await call('tasks/update', { taskId, inputResponses });
       const rows = await api.db
@@ -163,6 +166,7 @@ describe('tasks over MCP', () => {
       assert.deepEqual(decisions, [
         { id: '1.1.1', argumentsHash: requests[0]?.argumentsHash, approve: true },
         { id: '1.1.2', argumentsHash: requests[1]?.argumentsHash, approve: false, reason: 'too late' },
+        { id: '1.1.3', argumentsHash: requests[2]?.argumentsHash, approve: false },
       ]);
     });
 

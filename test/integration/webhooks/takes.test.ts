@@ -60,6 +60,15 @@ describe('takeDeliveries', () => {
 });
 
 describe('a dispatcher that listens', () => {
+  test('takes nothing once its process stops', { timeout }, async (t) => {
+    const stop = new AbortController();
+    const dispatchers = await startDispatchers(t, db, 1, { stopping: stop.signal });
+    await startTask(db, undefined, webhookTo('https://example.com/'));
+    stop.abort();
+    dispatchers.take();
+    assert.equal((await takeDeliveries(db, 30, all)).taken, 1);
+  });
+
   test('attempts what is committed without a call of Cloud Tasks', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const dispatchers = await startDispatchers(t, db, 1);
