@@ -32,7 +32,8 @@ import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { noLimits } from '../../support/quotas.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
-const marker = 'marker-of-a-secret';
+// Another than in contents.test.ts, which searches the log of the same server: this file stores it in clear too.
+const marker = 'marker-of-a-key';
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 const hourly: ScheduleSettings = {
   id: 'hourly',
