@@ -63,6 +63,10 @@ const Price = strictMapping({
       batch: v.exactOptional(NotNegative),
     }),
   ),
+  /** The price of one call of a tool of Google, by its name in `grounding_tool_count` (types of @google/genai 3.1). */
+  toolCalls: v.exactOptional(
+    strictMapping({ google_search: v.exactOptional(NotNegative), google_maps: v.exactOptional(NotNegative) }),
+  ),
 });
 
 /**

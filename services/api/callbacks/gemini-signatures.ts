@@ -15,12 +15,15 @@ import { HttpRequestError } from '../handler/errors.ts';
 const maxAgeSeconds = 300;
 const keysTimeoutMs = 5_000;
 
-/** @throws {HttpRequestError} 401 if Google has not signed the request for this address; 503 without its keys */
-export type VerifyForCall = (headers: IncomingHttpHeaders, url: string) => Promise<void>;
+/**
+ * @param id the `data.id` of the body. A JWT contains the event that it signs, not the body
+ * @throws {HttpRequestError} 401 if Google has not signed the event for this address; 503 without its keys
+ */
+export type VerifyForCall = (headers: IncomingHttpHeaders, url: string, id: unknown) => Promise<void>;
 
 export function createCallVerifier({ jwksUrl, audience, issuer }: GeminiWebhookConfig): VerifyForCall {
   const keys = createRemoteJWKSet(new URL(jwksUrl), { timeoutDuration: keysTimeoutMs });
-  return async (headers, url) => {
+  return async (headers, url, id) => {
     const { signature, now } = readHeaders(headers);
     const { payload } = await jwtVerify(signature, keys, {
       algorithms: ['RS256'],
@@ -33,6 +36,10 @@ export function createCallVerifier({ jwksUrl, audience, issuer }: GeminiWebhookC
     });
     if (payload.iat === undefined ? payload.exp === undefined : !isRecent(payload.iat, now)) {
       throw new HttpRequestError(401, `The signature must be at most ${maxAgeSeconds} s old`);
+    }
+    const signed = (payload['data'] as { id?: unknown } | null | undefined)?.id;
+    if (signed !== undefined && signed !== id) {
+      throw new HttpRequestError(401, 'The signature is of another event than the body');
     }
   };
 }

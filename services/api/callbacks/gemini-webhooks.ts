@@ -27,22 +27,19 @@ const maxBodyBytes = 16 * 1024;
 /** The longest id of an interaction that is taken. */
 const maxIdChars = 512;
 
-const reportedTypes = new Set([
-  'interaction.completed',
-  'interaction.failed',
-  'interaction.requires_action',
-  'interaction.cancelled',
-]);
-
 export function registerGeminiWebhooks(app: FastifyInstance, parts: GeminiWebhookParts): void {
   const { db, outbox, wakeupGraceSeconds, failures, log, publicUrl, settings } = parts;
   const verifyForCall = createCallVerifier(settings);
 
-  /** @param verify returns the token of the wait */
+  /**
+   * @param options.isShared the webhook reports calls of other programs too, so it has to accept them: Google disables a
+   *   webhook whose deliveries fail (ai.google.dev/api/webhooks, `state`)
+   * @param options.verify returns the token of the wait
+   */
   const handle = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    verify: (event: GeminiEvent) => Promise<string | undefined>,
+    { isShared, verify }: { isShared: boolean; verify: (event: GeminiEvent) => Promise<string | undefined> },
   ): Promise<FastifyReply> => {
     void reply.header('content-type', 'application/json').header('cache-control', 'no-store');
     try {
@@ -54,14 +51,10 @@ export function registerGeminiWebhooks(app: FastifyInstance, parts: GeminiWebhoo
         log.warn({ reason: error.message }, 'gemini webhook refused');
         throw error;
       });
-      // A webhook of the project reports the calls of other programs too.
-      if (token === undefined) return await reply.send(accepted);
-      const wakeups = await report(event, token);
-      if (wakeups === undefined) {
-        failures.recordFailure(request.ip, 'unknown gemini webhook');
-        throw new HttpRequestError(404, 'No call of a model waits for this webhook');
-      }
-      outbox.publish(wakeups);
+      const wakeups = token === undefined ? undefined : await report(event, token);
+      if (wakeups !== undefined) outbox.publish(wakeups);
+      // Google sends it from an address that reports other calls, so it counts as no failed authentication.
+      else if (!isShared) throw new HttpRequestError(404, 'No call of a model waits for this webhook');
       return await reply.send(accepted);
     } catch (error) {
       return sendFailure(reply, log, error, plainFailure);
@@ -80,18 +73,20 @@ export function registerGeminiWebhooks(app: FastifyInstance, parts: GeminiWebhoo
   const options = { bodyLimit: maxBodyBytes };
   app.post<{ Params: { token: string } }>(`${geminiWebhooksPath}/:token`, options, (request, reply) => {
     const { token } = request.params;
-    return handle(request, reply, async () => {
-      await verifyForCall(request.headers, createGeminiWebhookUrl(publicUrl, token));
+    const verify = async ({ data }: GeminiEvent): Promise<string> => {
+      await verifyForCall(request.headers, createGeminiWebhookUrl(publicUrl, token), data?.id);
       return token;
-    });
+    };
+    return handle(request, reply, { isShared: false, verify });
   });
   if (settings.secrets.length === 0) return;
-  app.post(geminiWebhooksPath, options, (request, reply) =>
-    handle(request, reply, async (event) => {
+  app.post(geminiWebhooksPath, options, (request, reply) => {
+    const verify = async (event: GeminiEvent): Promise<string | undefined> => {
       verifyForProject(request.headers, readText(request), settings.secrets);
       return getToken(event);
-    }),
-  );
+    };
+    return handle(request, reply, { isShared: true, verify });
+  });
 }
 
 const accepted = JSON.stringify({ status: 'received' });
@@ -115,15 +110,12 @@ function isOfBatch({ type }: GeminiEvent): boolean {
   return typeof type === 'string' && type.startsWith('batch.');
 }
 
-/** @throws {HttpRequestError} if the event is not one of an interaction */
+/** Which event it is does not matter. @throws {HttpRequestError} if it is not one of an interaction */
 function getInteraction({ type, data }: GeminiEvent): string {
   const id = data?.id;
-  const known = typeof type === 'string' && reportedTypes.has(type);
-  if (known && typeof id === 'string' && id !== '' && id.length <= maxIdChars) return id;
-  throw new HttpRequestError(
-    400,
-    `The body must be an event batch.…, or ${[...reportedTypes].join(', ')} with data.id`,
-  );
+  const isKnown = typeof type === 'string' && type.startsWith('interaction.');
+  if (isKnown && typeof id === 'string' && id !== '' && id.length <= maxIdChars) return id;
+  throw new HttpRequestError(400, 'The body must be an event batch.…, or interaction.… with data.id');
 }
 
 /** Google's pages do not show where `user_metadata` is in an event, so both places are read. */

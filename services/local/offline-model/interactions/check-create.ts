@@ -23,6 +23,7 @@ export function checkCreate(body: unknown): CreateRequest {
       throw invalid('tools: an mcp_server must have a url.');
   }
   checkInput(request);
+  checkSignatures(request);
   checkAgent(request);
   for (const [key, value] of Object.entries(labels)) {
     if (/^[a-z][a-z0-9_-]{0,62}$/.test(key) && /^[a-z0-9_-]{0,63}$/.test(value)) continue;
@@ -36,6 +37,15 @@ function checkInput({ input, continuation_token: token, previous_interaction_id:
   const isContinued = token !== undefined && previous !== undefined;
   if (isContinued && input !== undefined) throw invalid('A stored interaction is continued without input.');
   if (!isContinued && (input === undefined || input.length === 0)) throw invalid('input is required.');
+}
+
+/** The first of several calls of a history must have its signature (https://github.com/evansenter/genai-rs, in July 2026). */
+function checkSignatures({ input = [] }: CreateRequest): void {
+  if (typeof input === 'string') return;
+  for (const [index, step] of input.entries()) {
+    if (step.type !== 'function_call' || input[index - 1]?.type === 'function_call') continue;
+    if (step.signature === undefined) throw invalid(`The function_call ${step.id} is missing its signature.`);
+  }
 }
 
 function checkAgent({ agent = '', agent_config: config, environment }: CreateRequest): void {

@@ -47,6 +47,10 @@ export class Interactions {
   readonly webhooks = new WebhookSender();
   /** Sends the webhook before the creation is answered. */
   early = false;
+  /** Refuses labels, as the Gemini API did in August 2026 (https://github.com/evansenter/genai-rs), and counts how often. */
+  labels: 'taken' | { refused: number } = 'taken';
+  /** How long an interaction is stored after its end, in milliseconds. Google: 55 days, on free plans one. */
+  retentionMs = Infinity;
   /** After how many events the next connection of a stream breaks. */
   cut: (() => number) | undefined;
   /** How many streams were opened by GET, with the cursor of each. */
@@ -76,10 +80,24 @@ export class Interactions {
     this.#stored.delete(id);
   }
 
+  /** Moves all times back, as if this time had passed, and forgets what was stored for too long. Calls that run continue. */
+  pass(ms: number): void {
+    const moveBack = (time: string): string => new Date(Date.parse(time) - ms).toISOString();
+    for (const interaction of this.#stored.values()) {
+      interaction.created = moveBack(interaction.created);
+      interaction.updated = moveBack(interaction.updated);
+      const isRunning = interaction.status === 'in_progress' || interaction.status === 'queued';
+      if (!isRunning && Date.now() - Date.parse(interaction.updated) > this.retentionMs)
+        this.expire(interaction.id);
+    }
+  }
+
   reset(): void {
     this.#stored.clear();
     this.#faults = [];
     this.early = false;
+    this.labels = 'taken';
+    this.retentionMs = Infinity;
     this.cut = undefined;
     this.resumed.length = 0;
     this.expiredEnvironments.clear();
@@ -128,6 +146,7 @@ export class Interactions {
 
   async #create(request: CreateRequest): Promise<Handled> {
     const { background = false, store = true, agent, model = agent ?? '', stream = false } = request;
+    this.#checkLabels(request);
     const context = this.#getContext(request);
     const generate = toGenerateRequest(request, context);
     const environmentId = this.#getEnvironment(request);
@@ -159,6 +178,16 @@ export class Interactions {
     const created = toResource(interaction);
     if (!background || this.early) await work;
     return { body: background ? created : toResource(interaction) };
+  }
+
+  /** @throws {GoogleError} 400 if they are refused */
+  #checkLabels({ labels }: CreateRequest): void {
+    if (labels === undefined || this.labels === 'taken') return;
+    this.labels.refused += 1;
+    throw new GoogleError(400, {
+      message:
+        'labels is not available on the Gemini API but it is available on the Gemini Enterprise Agent Platform.',
+    });
   }
 
   /** @throws {GoogleError} 404 if the environment no longer exists */
@@ -212,7 +241,7 @@ export class Interactions {
       interaction.steps = toolSteps.length === 0 ? output : [...toolSteps, ...cite(output)];
     } else {
       const message = error.message ?? 'An internal error has occurred.';
-      interaction.errors = [{ message }];
+      interaction.errors = [{ ...(error.status < 500 && { code: 'invalid_request' }), message }];
       log.append('error', { error: { code: String(error.status), message } });
     }
     const status = getEndStatus(interaction, reply);

@@ -15,7 +15,7 @@ export interface StoredInteraction {
   steps: WireStep[];
   promptTokens: number;
   log: EventLog;
-  errors?: { message: string }[];
+  errors?: { code?: string; message: string }[];
   /** Where a managed agent works. */
   environmentId?: string;
   /** Continues a reply that requires it. */
@@ -50,7 +50,8 @@ export function toResource(interaction: StoredInteraction): object {
     environmentId,
   } = interaction;
   const output = estimateTextTokens(JSON.stringify(steps));
-  const { model, agent, labels, previous_interaction_id: previous, service_tier: tier } = request;
+  const { model, agent, labels, previous_interaction_id: previous, service_tier: tier, tools } = request;
+  const searches = tools?.some(({ type }) => type === 'google_search') ?? false;
   return {
     id,
     object: 'interaction',
@@ -72,6 +73,7 @@ export function toResource(interaction: StoredInteraction): object {
           total_output_tokens: output,
           total_thought_tokens: 0,
           total_tokens: promptTokens + output,
+          ...(searches && { grounding_tool_count: [{ type: 'google_search', count: 1 }] }),
         },
       }),
   };

@@ -33,7 +33,13 @@ export type WireStep =
       error?: { code?: number; message?: string };
     }
   | { type: 'thought'; signature?: string; summary?: WireContent[] }
-  | { type: 'function_call'; id: string; name: string; arguments: Record<string, unknown> }
+  | {
+      type: 'function_call';
+      id: string;
+      name: string;
+      arguments: Record<string, unknown>;
+      signature?: string;
+    }
   | { type: 'function_result'; call_id: string; name?: string; result: unknown; is_error?: boolean }
   | ToolStep;
 
@@ -158,9 +164,10 @@ export function toOutputSteps(parts: readonly Part[]): WireStep[] {
   for (const { text, thought, functionCall, thoughtSignature, inlineData } of parts) {
     const last = steps.at(-1);
     if (functionCall !== undefined) {
-      if (thoughtSignature !== undefined) steps.push({ type: 'thought', signature: thoughtSignature });
       const { id = '', name = '', args = {} } = functionCall;
-      steps.push({ type: 'function_call', id, name, arguments: args });
+      const signed = thoughtSignature !== undefined && { signature: thoughtSignature };
+      if (signed) steps.push({ type: 'thought', ...signed });
+      steps.push({ type: 'function_call', id, name, arguments: args, ...signed });
     } else if (thought === true) {
       steps.push({ type: 'thought', summary: [{ type: 'text', text: text ?? '' }] });
     } else if (inlineData !== undefined) {

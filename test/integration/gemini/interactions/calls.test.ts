@@ -36,6 +36,23 @@ describe('a call in the background', () => {
     assert.ok((JSON.parse(result) as { ms: number }).ms >= 25);
   });
 
+  for (const background of ['always', 'never']) {
+    test(`is sent without labels if they are refused, with background ${background}`, async () => {
+      const labels = { refused: 0 };
+      offline.model.interactions.labels = labels;
+      const agent = offline.createAgent();
+      for (const message of ['hello', 'again']) {
+        const turn = new MemoryTurn({ message, definition: withModel({ background }) });
+        assert.deepEqual(await agent.run(turn), completed);
+      }
+      assert.equal(labels.refused, 1, 'asked once');
+      assert.deepEqual(
+        list().map(({ request }) => request.labels),
+        [undefined, undefined],
+      );
+    });
+  }
+
   test('names its wait to the webhook of the project', async () => {
     const agent = offline.createAgent({ client: { ...offline.client, projectWebhooks: true } });
     assert.deepEqual(await agent.run(new MemoryTurn({ message: 'hello', definition })), completed);

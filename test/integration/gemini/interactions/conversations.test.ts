@@ -250,8 +250,9 @@ describe('function calls', () => {
     assert.ok(tools[1]!.calls.length <= 2 * rounds, `${tools[1]!.calls.length} calls`);
   });
 
-  test('wait for an approval, and continue with the id of the interaction', async () => {
-    const asking = { ...definition, tools: ['ask_user'] };
+  const asking = { ...definition, tools: ['ask_user'] };
+  /** The model asks, and repeats the answer. */
+  function askOnce(): void {
     offline.responder = ({ contents }) => {
       const answers = contents.flatMap(({ parts = [] }) =>
         parts.flatMap((part) => part.functionResponse ?? []),
@@ -259,11 +260,27 @@ describe('function calls', () => {
       if (answers.length === 0) return createCallReply([{ name: 'ask_user', args: { question: 'Which?' } }]);
       return createTextReply(`You said ${JSON.stringify(answers[0]?.response)}`);
     };
+  }
+
+  test('wait for an approval, and continue with the id of the interaction', async () => {
+    askOnce();
     const first = new MemoryTurn({ message: 'go', definition: asking });
     assert.equal(getOutcomeMessage(await offline.createAgent().run(first)), 'Which?');
     const second = first.next('this');
     assert.deepEqual(await offline.createAgent().run(second), completed);
     assert.equal(second.getArtifactText('answer'), 'You said {"answer":"this"}');
     assert.equal(list()[1]!.request.previous_interaction_id, list()[0]!.id);
+  });
+
+  test('are sent with their signatures when the stored interaction has expired', async () => {
+    askOnce();
+    const first = new MemoryTurn({ message: 'go', definition: asking });
+    assert.equal(getOutcomeMessage(await offline.createAgent().run(first)), 'Which?');
+    offline.model.interactions.expire(list()[0]!.id);
+    assert.deepEqual(await offline.createAgent().run(first.next('this')), completed);
+    const input = list()[0]!.request.input as { type: string; signature?: string }[];
+    const signature = /"thoughtSignature":"([^"]+)"/.exec(first.steps.get('model#1')!.result)?.[1];
+    assert.equal(input.find(({ type }) => type === 'function_call')!.signature, signature);
+    assert.match(Buffer.from(signature!, 'base64').toString(), /^offline:/);
   });
 });

@@ -42,6 +42,14 @@ describe('a call that ends', () => {
     assert.match(getFailure(await run(createTurn(inBackground))), /used up its budget/);
   });
 
+  test('as failed for a request that is at fault fails its task, and is counted', async () => {
+    offline.model.script([{ match: 'write', reactions: [{ status: 400, message: 'no such file' }] }]);
+    const turn = createTurn(inBackground);
+    assert.match(getFailure(await run(turn)), /^The model refused the request: no such file$/);
+    const { result, options } = turn.steps.get('model#1')!;
+    assert.ok(options.usage!(JSON.parse(result) as Json)!.tokens.prompt > 0);
+  });
+
   test('fails if another program cancels it at Google', async () => {
     offline.model.script([{ match: 'write', reactions: [{ delayMs: 60_000 }] }]);
     const running = run(createTurn(inBackground));

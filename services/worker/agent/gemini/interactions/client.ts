@@ -33,7 +33,34 @@ export async function createInteraction(
   params: InteractionParams,
   options: CallOptions,
 ): Promise<Interaction> {
-  return request(options, (sdkOptions) => client.interactions.create(withOwnHops(params), sdkOptions));
+  return withLabelsIfTaken(client, params, (sent) =>
+    request(options, (sdkOptions) => client.interactions.create(withOwnHops(sent), sdkOptions)),
+  );
+}
+
+/** Clients whose API has refused labels. */
+const withoutLabels = new WeakSet<GoogleGenAI>();
+
+/**
+ * Sends a request again without its labels if the API refuses them, and leaves them out from then on. Google's reference lists
+ * them, but the Gemini API has answered 400, "not available on the Gemini API but it is available on the Gemini Enterprise Agent
+ * Platform" (https://github.com/evansenter/genai-rs, tests against the API on 2026-08-08).
+ */
+async function withLabelsIfTaken<T>(
+  client: GoogleGenAI,
+  params: InteractionParams,
+  send: (params: InteractionParams) => Promise<T>,
+): Promise<T> {
+  const { labels: _, ...unlabeled } = params;
+  if (withoutLabels.has(client)) return send(unlabeled);
+  try {
+    return await send(params);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 400 && /\blabels?\b/.test(error.message)))
+      throw error;
+    withoutLabels.add(client);
+    return send(unlabeled);
+  }
 }
 
 /** The calls of a reply that Google cuts into several are recorded one by one. In the background, Google continues itself. */
@@ -58,8 +85,10 @@ export async function openNewInteraction(
   params: InteractionParams,
   options: CallOptions,
 ): Promise<{ interaction: StreamedInteraction; opened: OpenedStream }> {
-  const opened = await openStream(options, (sdkOptions) =>
-    client.interactions.create({ ...withOwnHops(params), stream: true }, sdkOptions),
+  const opened = await withLabelsIfTaken(client, params, (sent) =>
+    openStream(options, (sdkOptions) =>
+      client.interactions.create({ ...withOwnHops(sent), stream: true }, sdkOptions),
+    ),
   );
   const events = opened.events[Symbol.asyncIterator]();
   for (;;) {

@@ -4,21 +4,21 @@
  *
  *   completed, requires_action    STOP
  *   incomplete                    MAX_TOKENS
- *   requires_continuation         REQUIRES_CONTINUATION, with the token that continues the reply
+ *   requires_continuation         REQUIRES_CONTINUATION, with the token that continues the reply; MAX_TOKENS without one
  *   budget_exceeded               BUDGET_EXCEEDED: what there is of the answer is kept
  *   cancelled                     CANCELLED, with the limit for which it was canceled
- *   failed                        a failed call (model/stall.ts), or fatal if the request is at fault
+ *   failed                        a failed call (model/stall.ts); FAILED, with the reason, if the request is at fault
  */
 import type { ModelSettings } from '#shared/agent/model-settings.ts';
-import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
+import { toToolCalls } from '../model/cost.ts';
 import { isFatalCode } from '../model/failure.ts';
 import type { ModelResponse } from '../model/response.ts';
 import type { FailedCall, Stall } from '../model/stall.ts';
 import type { Interaction } from './client.ts';
 import { getSources } from './sources.ts';
-import { toParts } from './steps.ts';
+import { getReplySteps, toParts, type Step } from './steps.ts';
 
 /** A call that needs no more polls. */
 export interface EndedCall {
@@ -31,28 +31,30 @@ export function hasEnded({ status }: Pick<Interaction, 'status'>): boolean {
   return status !== 'queued' && status !== 'in_progress';
 }
 
-/** @throws {FatalError} if the request is at fault */
 export function toResponse(
   { interaction, limit }: EndedCall,
   { model: { name, store = true }, base }: { model: ModelSettings; base: number | undefined },
   stall: Stall,
 ): ModelResponse | FailedCall {
-  const { status, steps = [] } = interaction;
+  const { status, continuation_token: token = '' } = interaction;
+  const steps = getReplySteps(interaction.steps ?? []);
   const usage = toCounts(interaction, name);
   const ms = getDurationMs(interaction);
-  if (status === 'failed') return { failed: toFailure(interaction, stall), usage, ms };
+  const failure = status === 'failed' ? findFailure(steps, interaction.errors) : undefined;
+  if (failure?.isFatal === false) return { failed: toFailed(failure.detail, stall), usage, ms };
+  const isCut = status === 'requires_continuation' && token !== '';
   const parts = toParts(steps);
   const sources = getSources(steps);
   const content = { role: 'model', ...(parts.length > 0 && { parts }) };
   return {
     content: JSON.parse(JSON.stringify(content)) as JsonObject,
-    finishReason: finishReasons[status] ?? status.toUpperCase(),
-    finishMessage: status === 'cancelled' ? (limit ?? null) : null,
+    finishReason: isCut ? 'REQUIRES_CONTINUATION' : (finishReasons[status] ?? status.toUpperCase()),
+    finishMessage: failure?.detail ?? (status === 'cancelled' ? (limit ?? null) : null),
     blockReason: null,
     ...(sources !== undefined && { sources }),
     usage,
     ms,
-    ...(status === 'requires_continuation' && { continuation: interaction.continuation_token ?? '' }),
+    ...(isCut && { continuation: token }),
     ...(interaction.environment_id !== undefined && { environment: interaction.environment_id }),
     ...(store && { ...(base !== undefined && { base }), interaction: interaction.id }),
   };
@@ -62,16 +64,25 @@ const finishReasons: Record<string, string> = {
   completed: 'STOP',
   requires_action: 'STOP',
   incomplete: 'MAX_TOKENS',
+  requires_continuation: 'MAX_TOKENS',
 };
 
 const maxMessageChars = 500;
 
-function toFailure({ steps = [], errors = [] }: Interaction, stall: Stall): FailedCall['failed'] {
+/** The ends of the URIs that name errors which another call with the same request would meet again. */
+const fatalError = /(?:invalid_request|invalid_argument)$/i;
+
+function findFailure(
+  steps: readonly Step[],
+  errors: Interaction['errors'] = [],
+): { detail: string; isFatal: boolean } {
   const error = steps.flatMap((step) => (step.type === 'model_output' ? (step.error ?? []) : [])).at(-1);
-  const detail = (error?.message ?? errors.at(-1)?.message ?? 'no reason given').slice(0, maxMessageChars);
-  if (error?.code !== undefined && isFatalCode(error.code)) {
-    throw new FatalError(`The model refused the request: ${detail}`);
-  }
+  const last = errors.at(-1);
+  const detail = (error?.message ?? last?.message ?? 'no reason given').slice(0, maxMessageChars);
+  return { detail, isFatal: isFatalCode(error?.code ?? -1) || fatalError.test(last?.code ?? '') };
+}
+
+function toFailed(detail: string, stall: Stall): FailedCall['failed'] {
   const now = databaseNow();
   return {
     kind: 'outage',
@@ -99,9 +110,10 @@ export function toCounts(
     thoughtsTokenCount: usage?.total_thought_tokens,
     candidatesTokenCount: usage?.total_output_tokens,
   };
-  const known = Object.entries(counts).flatMap(([name, count]) =>
-    count === undefined ? [] : [[name, count]],
+  const toolCalls = (usage?.grounding_tool_count ?? []).map(
+    ({ type = '', count }) => [toToolCalls(type), count] as const,
   );
+  const known = [...Object.entries(counts), ...toolCalls].filter(([, count]) => count !== undefined);
   return {
     model: model ?? agent ?? requested,
     ...(tier !== undefined && { tier }),

@@ -6,9 +6,12 @@ import type { Interactions } from '@google/genai';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Step } from './steps.ts';
 
-/** The steps of all tools that Google runs itself. Code that it ran is part of the answer. */
+/**
+ * The steps of all tools that Google runs itself. Code that it ran is part of the answer. `tool_call`, which the types lack, is a
+ * call of an MCP server as the Gemini API showed it in August 2026, without names (https://github.com/evansenter/genai-rs).
+ */
 const toolStep =
-  /^(?:google_search|url_context|file_search|google_maps|mcp_server_tool|retrieval)_(?:call|result)$/;
+  /^(?:google_search|url_context|file_search|google_maps|mcp_server_tool|retrieval|tool)_(?:call|result)$/;
 
 /** Results may contain whole pages. */
 const maxStepBytes = 16 * 1024;

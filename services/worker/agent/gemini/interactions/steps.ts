@@ -11,6 +11,12 @@ import type { Content, Interactions, Part } from '@google/genai';
 export type Step = Interactions.Step;
 type StepContent = Interactions.Content;
 
+/**
+ * Gemini signs calls, and refuses a history whose calls lack their signatures, which the types omit
+ * (https://github.com/evansenter/genai-rs, docs/ENUM_WIRE_FORMATS.md, tests against the API in July 2026).
+ */
+type SignedCall = Interactions.FunctionCallStep & { signature?: string };
+
 export function toSteps(contents: readonly Content[]): Step[] {
   return contents.flatMap(({ role, parts = [] }) => joinSteps(parts.flatMap((part) => toStep(role, part))));
 }
@@ -24,7 +30,14 @@ function toStep(role: string | undefined, part: Part): Step[] {
   }
   if (functionCall !== undefined) {
     const { id, name = '', args = {} } = functionCall;
-    return [{ type: 'function_call', id: id ?? name, name, arguments: args }];
+    const call: SignedCall = {
+      type: 'function_call',
+      id: id ?? name,
+      name,
+      arguments: args,
+      ...(thoughtSignature !== undefined && { signature: thoughtSignature }),
+    };
+    return [call];
   }
   if (functionResponse !== undefined) {
     const { id, name = '', response = {}, parts = [] } = functionResponse;
@@ -73,10 +86,15 @@ function joinSteps(steps: readonly Step[]): Step[] {
   return joined;
 }
 
+/** Returns the steps of the reply alone. An interaction that is read may have those of its whole conversation. */
+export function getReplySteps(steps: readonly Step[]): Step[] {
+  const input = steps.findLastIndex(({ type }) => type === 'user_input' || type === 'function_result');
+  return steps.slice(input + 1);
+}
+
 /** Returns the parts of a reply. Steps of Google's own tools other than code are left out. */
 export function toParts(steps: readonly Step[]): Part[] {
-  const input = steps.findLastIndex(({ type }) => type === 'user_input' || type === 'function_result');
-  return steps.slice(input + 1).flatMap(toStepParts);
+  return steps.flatMap(toStepParts);
 }
 
 function toStepParts(step: Step): Part[] {
@@ -86,7 +104,10 @@ function toStepParts(step: Step): Part[] {
     return [{ thought: true, text, ...(signature !== undefined && { thoughtSignature: signature }) }];
   }
   if (step.type === 'function_call') {
-    return [{ functionCall: { id: step.id, name: step.name, args: step.arguments } }];
+    const { id, name, arguments: args, signature }: SignedCall = step;
+    return [
+      { functionCall: { id, name, args }, ...(signature !== undefined && { thoughtSignature: signature }) },
+    ];
   }
   if (step.type === 'model_output') return (step.content ?? []).flatMap(toContentPart);
   if (step.type === 'code_execution_call') return [{ executableCode: { code: step.arguments.code ?? '' } }];

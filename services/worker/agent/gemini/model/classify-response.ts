@@ -43,6 +43,8 @@ export function classifyResponse(response: ModelResponse): ResponseClass {
     case 'BUDGET_EXCEEDED':
       if (hasContent) return { kind: 'answer', parts, truncated: true };
       return failed('The call used up its budget at Google before it wrote an answer.');
+    case 'FAILED':
+      return failed(`The model refused the request: ${response.finishMessage ?? 'no reason given'}`);
     case 'CANCELLED':
       return failed(response.finishMessage ?? 'The call was canceled at Google.');
     case 'MALFORMED_FUNCTION_CALL':

@@ -4,7 +4,8 @@ import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { totalTokens, type ModelUsage } from '#shared/domain/usage.ts';
 
 /**
- * @param counts token counts under the names of Gemini's `usageMetadata`, and the tier of the call, if it had one
+ * @param counts token counts under the names of Gemini's `usageMetadata`, counts of `toToolCalls`, and the tier of the call, if it
+ *   had one
  */
 export function toModelUsage(
   counts: JsonObject,
@@ -14,14 +15,26 @@ export function toModelUsage(
   const tokens = toTokenCounts(counts);
   const price = prices[model];
   if (price === undefined) return { model, tokens };
-  const { input, cachedInput = input, output, tiers = {} } = price;
+  const { input, cachedInput = input, output, tiers = {}, toolCalls = {} } = price;
   const { tier } = counts;
   const factor = getFactor(tier, tiers);
   const { prompt, cached, tool, thoughts } = tokens;
   const uncached = (prompt - cached + tool) * input + (thoughts + tokens.output) * output;
   // Google prices cached tokens of a batch as those of other calls (docs/batch-api, "Technical details").
   const cachedFactor = tier === 'batch' ? 1 : factor;
-  return { model, tokens, cost: (factor * uncached + cachedFactor * cached * cachedInput) / 1_000_000 };
+  const ofTokens = (factor * uncached + cachedFactor * cached * cachedInput) / 1_000_000;
+  const ofTools = Object.entries(toolCalls).map(([tool, each]) => getCount(counts, toToolCalls(tool)) * each);
+  return { model, tokens, cost: ofTools.reduce((sum, cost) => sum + cost, ofTokens) };
+}
+
+/** The name of the count of the calls of one of Google's own tools. */
+export function toToolCalls(tool: string): string {
+  return `toolCalls.${tool}`;
+}
+
+/** Missing counts are 0. */
+function getCount(counts: JsonObject, name: string): number {
+  return typeof counts[name] === 'number' ? counts[name] : 0;
 }
 
 /** Google documents half the price for the batches of all models (docs/batch-api). */
@@ -36,7 +49,7 @@ type Tiers = NonNullable<AgentDefinition['prices'][string]['tiers']>;
 
 /** @param counts token counts under the names of Gemini's `usageMetadata`; missing counts are 0 */
 export function toTokenCounts(counts: JsonObject): ModelUsage['tokens'] {
-  const count = (name: string): number => (typeof counts[name] === 'number' ? counts[name] : 0);
+  const count = (name: string): number => getCount(counts, name);
   return {
     prompt: count('promptTokenCount'),
     cached: count('cachedContentTokenCount'),
