@@ -11,6 +11,7 @@ const sampleSeconds = 20;
 /** PostgreSQL counts the transactions of a connection up to ten seconds late. */
 const settleSeconds = 12;
 const boundMs = 900_000;
+const closeMs = 180_000;
 /** Transactions a second that all calls together may cost while they run. */
 const maxCost = 5;
 
@@ -37,6 +38,10 @@ export async function measureIdleRuns(cleanup: Cleanup, { count }: PartOptions):
   await waitFor('all calls', () => stack.model.interactions.list().length === count, { boundMs });
   await waitFor('no held slot', async () => (await readHeld()) === 0, { boundMs });
   const waiting = await readWaiting();
+  const { connections: atStart } = await readCounts(stack);
+  // The pools close connections that they have not used for a minute.
+  const areClosed = async () => (await readCounts(stack)).connections <= idle.connections;
+  await waitFor('the end of the connections of the start', areClosed, { boundMs: closeMs }).catch(() => {});
   let running = await sample(stack);
   // On a busy machine, those of the start are counted even later. Those of calls that run do not end.
   if (running.transactions > idle.transactions + maxCost) running = await sample(stack);
@@ -53,6 +58,7 @@ export async function measureIdleRuns(cleanup: Cleanup, { count }: PartOptions):
       'transactions a second, idle': idle.transactions.toFixed(1),
       'transactions a second, with all calls running': running.transactions.toFixed(1),
       'connections, idle': idle.connections,
+      'connections, when all calls were made': atStart,
       'connections, with all calls running': running.connections,
       'interactions created': made,
       'calls in the ledger': counted,
@@ -65,25 +71,35 @@ export async function measureIdleRuns(cleanup: Cleanup, { count }: PartOptions):
       ...(running.transactions <= idle.transactions + maxCost
         ? []
         : [`${running.transactions - idle.transactions} transactions a second for calls that run`]),
+      ...(running.connections <= idle.connections
+        ? []
+        : [`${running.connections - idle.connections} connections more than when idle`]),
     ],
   };
 }
 
-/** Transactions a second of the database, and its connections. */
-async function sample({ pool }: Stack): Promise<{ transactions: number; connections: number }> {
-  const read = async () => {
-    await pool.query('select pg_stat_clear_snapshot()');
-    const { rows } = await pool.query<{ transactions: string; connections: number }>(
-      `select xact_commit + xact_rollback as transactions,
-         (select count(*)::int from pg_stat_activity where datname = current_database()) as connections
-       from pg_stat_database where datname = current_database()`,
-    );
-    return { transactions: Number(rows[0]?.transactions), connections: rows[0]?.connections ?? 0 };
-  };
+interface Counts {
+  transactions: number;
+  connections: number;
+}
+
+async function readCounts({ pool }: Stack): Promise<Counts> {
+  await pool.query('select pg_stat_clear_snapshot()');
+  const { rows } = await pool.query<{ transactions: string; connections: number }>(
+    `select xact_commit + xact_rollback as transactions,
+       (select count(*)::int from pg_stat_activity where application_name like 'longhaul-%'
+          and datname = current_database()) as connections
+     from pg_stat_database where datname = current_database()`,
+  );
+  return { transactions: Number(rows[0]?.transactions), connections: rows[0]?.connections ?? 0 };
+}
+
+/** Transactions a second of the database, and the connections of the services. */
+async function sample(stack: Stack): Promise<Counts> {
   await sleep(settleSeconds * 1000);
-  const before = await read();
+  const before = await readCounts(stack);
   await sleep(sampleSeconds * 1000);
-  const after = await read();
+  const after = await readCounts(stack);
   return {
     transactions: (after.transactions - before.transactions) / sampleSeconds,
     connections: after.connections,

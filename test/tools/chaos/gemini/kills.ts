@@ -46,13 +46,14 @@ export async function killDuringCalls(
   await Promise.all([services.worker, services.api]);
   const readyAt = Date.now();
   await stack.until(id, isCompleted, 120_000);
-  const { rows } = await stack.pool.query<{ used: number; ledger: number; at: Date }>(
+  const { rows } = await stack.pool.query<{ used: number; ledger: number; read: Date; at: Date }>(
     `select count(s.usage)::int as used, (select coalesce(sum(calls), 0)::int from ledger) as ledger,
+       max(s.finished_at) filter (where s.name = 'interaction-wait') as read,
        (select status_at from tasks where id = $1) as at
      from steps s where s.task_id = $1`,
     [id],
   );
-  const { used = 0, ledger = 0, at = new Date() } = rows[0] ?? {};
+  const { used = 0, ledger = 0, at = new Date(), read = at } = rows[0] ?? {};
   const created = list().length;
   const endedAt = Date.parse(list()[0]?.updated ?? '');
   const completedMs = Math.max(0, at.getTime() - Math.max(endedAt, readyAt));
@@ -70,6 +71,8 @@ export async function killDuringCalls(
       'deleted at Google after the removal of its task': `${deletedMs} ms`,
       'processes killed': kills,
       'last process ready before the end of the model': `${endedAt - readyAt} ms`,
+      'answers to the webhook (0: none)': stack.model.interactions.webhooks.statuses.join(', '),
+      'read after the end of the model': `${read.getTime() - endedAt} ms`,
       'completed after the end of the model, and after the last process was ready': `${completedMs} ms`,
     },
     violations,
