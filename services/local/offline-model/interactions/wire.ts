@@ -81,7 +81,9 @@ export interface CreateRequest {
   webhook_config?: { uris?: string[]; user_metadata?: Record<string, unknown> };
 }
 
-const route = /^\/v1(?:beta)?\/interactions(?:\/([^/]+))?(?:\/(cancel))?$/;
+/** On the Gemini API, and on Google Cloud (types of @google/genai 3.1, `vertexai`). */
+const route =
+  /^\/v1(?:beta|beta1\/projects\/[^/]+\/locations\/[^/]+)?\/interactions(?:\/([^/]+))?(?:\/(cancel))?$/;
 
 export type InteractionRoute = { method: 'create' } | { method: 'get' | 'cancel' | 'delete'; id: string };
 

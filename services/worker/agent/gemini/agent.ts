@@ -1,7 +1,6 @@
 /** The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
 import { isCalledByGoogle } from '#shared/agent/mcp-servers.ts';
-import { getModelApi } from '#shared/agent/model-api.ts';
 import type { Powers } from '#shared/agent/powers.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { CheckCost } from '#shared/db/owners/cost.ts';
@@ -229,19 +228,12 @@ function getMetering(
   };
 }
 
-/** @throws {FatalError} if the API of the definition cannot be used (docs/gemini.md) */
+/** @throws {FatalError} if the service tier of the definition cannot be used (docs/gemini.md) */
 function checkSupported({ model }: AgentDefinition, { vertexai = false }: GeminiClientOptions): void {
-  if (!vertexai) return;
-  if (model.serviceTier === 'batch') {
-    throw new FatalError(
-      'The service tier batch needs the Gemini API: the Batch API of Google Cloud takes no requests directly. ' +
-        'Set GEMINI_API_KEY instead of GOOGLE_GENAI_USE_VERTEXAI.',
-    );
-  }
-  if (getModelApi(model) === 'generateContent') return;
+  if (!vertexai || model.serviceTier !== 'batch') return;
   throw new FatalError(
-    `The model "${model.name}" needs the Interactions API, which Longhaul does not use on Google Cloud yet: ` +
-      'set GEMINI_API_KEY instead of GOOGLE_GENAI_USE_VERTEXAI.',
+    'The service tier batch needs the Gemini API: the Batch API of Google Cloud takes no requests directly. ' +
+      'Set GEMINI_API_KEY instead of GOOGLE_GENAI_USE_VERTEXAI.',
   );
 }
 

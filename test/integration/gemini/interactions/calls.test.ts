@@ -5,6 +5,7 @@ import { FatalError, ParkedError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { Crash, MemoryTurn } from '../../../support/agents/memory-turn.ts';
+import { startMetadataServer } from '../../../support/fakes/metadata-server.ts';
 import { definitionWithoutTools, getFailure, useOfflineModel } from '../use-offline-model.ts';
 
 const offline = useOfflineModel();
@@ -212,13 +213,17 @@ describe('the API of a definition', () => {
     assert.deepEqual(generation_config, { temperature: 0.5, thinking_level: 'low' });
   });
 
-  test('is refused on Google Cloud', async () => {
-    const agent = offline.createAgent({
-      client: { ...offline.client, vertexai: true, project: 'p', location: 'l' },
-    });
-    await assert.rejects(
-      async () => agent.run(new MemoryTurn({ message: 'hello', definition })),
-      /Google Cloud yet/,
-    );
+  test('is used on Google Cloud too, where polls find the end', async (t) => {
+    const metadata = await startMetadataServer(t);
+    process.env['GCE_METADATA_HOST'] = metadata.host;
+    t.after(() => delete process.env['GCE_METADATA_HOST']);
+    metadata.setToken('token');
+    const client = { vertexai: true, project: 'p', location: 'global', baseUrl: offline.model.url };
+    const agent = offline.createAgent({ client: { ...client, projectWebhooks: true } });
+    const turn = new MemoryTurn({ message: 'hello', definition });
+    assert.deepEqual(await agent.run(turn), completed);
+    const [{ request }] = list() as [ReturnType<typeof list>[number]];
+    assert.deepEqual([request.background, request.webhook_config], [true, undefined]);
+    assert.equal(request.labels!['longhaul_task'], 'task-1');
   });
 });

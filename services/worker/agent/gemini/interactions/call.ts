@@ -140,9 +140,10 @@ export class InteractionCall {
     return toResponse(ended, { model: definition.model, base: conversation.base }, this.#stall);
   }
 
-  /** Google calls only addresses with TLS; elsewhere the poll finds the end. */
+  /** Google calls only addresses with TLS, and documents no webhooks on Google Cloud; there, polls find the end. */
   #getWebhook({ webhookUrl: url, token }: ModelWait): WebhookTarget | undefined {
-    const { projectWebhooks, plainWebhooks } = this.#parts.model;
+    const { client, projectWebhooks, plainWebhooks } = this.#parts.model;
+    if (client.vertexai) return undefined;
     if (projectWebhooks) return { token };
     return url !== undefined && (plainWebhooks || url.startsWith('https:')) ? { url } : undefined;
   }
