@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { postJsonRpc } from '../../../support/json-rpc.ts';
 import { freePort } from '../../../support/ports.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 import type { World } from './world.ts';
 
 export interface Scenario {
@@ -37,6 +38,7 @@ export const scenarios: Record<string, Scenario> = {
     tasks: 31,
     faultSeconds: 100,
     cause: ({ proxy }, seconds) => during(seconds, (on) => proxy.setDown(on)),
+    measure: countWarnings,
   },
   'database unreachable': {
     ...database,
@@ -56,6 +58,18 @@ export const scenarios: Record<string, Scenario> = {
     stepSeconds: 75,
     faultSeconds: 120,
     cause: stopApi,
+  },
+  'api stopped next to quick tasks': {
+    tasks: 110,
+    steps: 1,
+    stepSeconds: 1.5,
+    faultSeconds: 60,
+    pauseSeconds: 0.4,
+    cause: async (world, seconds, taskIds) => {
+      await waitFor('a task', () => taskIds.length > 0);
+      return stopApi(world, seconds, taskIds.slice(-1));
+    },
+    measure: async (world) => `${countLostTurns(world)} turns lost; ${await measureWebhooks(world)}`,
   },
   'ten connections silent in transactions': {
     tasks: 110,
@@ -146,6 +160,21 @@ async function silenceTransactions({ proxy }: World, seconds: number): Promise<s
   await silence('inTransaction', () => proxy.silenceInTransaction(5));
   await silence('atAnswer', () => proxy.silenceAtAnswer(5));
   return `${counts.inTransaction} connections went silent in a transaction, ${counts.atAnswer} at another answer`;
+}
+
+/** The most lines that one process logs about an outage. */
+async function countWarnings({ workers, others }: World): Promise<string> {
+  const counts = [...workers.map(({ service }) => service), ...others].map(
+    ({ running }) => running.output().match(/"severity":"(?:WARNING|ERROR|CRITICAL)"/g)?.length ?? 0,
+  );
+  return `at most ${Math.max(...counts)} warnings of one process`;
+}
+
+function countLostTurns({ workers }: World): number {
+  return workers.reduce(
+    (sum, { service }) => sum + (service.running.output().match(/"message":"turn lost"/g)?.length ?? 0),
+    0,
+  );
 }
 
 async function measureWebhooks({ stack }: World): Promise<string> {

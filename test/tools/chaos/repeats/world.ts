@@ -21,6 +21,8 @@ export interface World {
   readonly tool: Receiver;
   readonly webhooks: Receiver;
   readonly workers: Worker[];
+  /** The api and the dispatcher. */
+  readonly others: readonly RunningService[];
   readonly leaseSeconds: number;
   startWorker(env?: Record<string, string>): Promise<void>;
   /** Starts another api behind a proxy of its own. */
@@ -57,12 +59,14 @@ export async function startWorld(
   };
   const { proxy, env } = await openProxy();
   let started = 0;
+  const others = await Promise.all([stack.start('api', env), stack.start('dispatcher', env)]);
   const world: World = {
     stack,
     proxy,
     tool,
     webhooks: await startReceiver(cleanup),
     workers: [],
+    others,
     leaseSeconds: options.leaseSeconds,
     startWorker: async (more = {}) => {
       const name = `worker-${++started}`;
@@ -75,7 +79,6 @@ export async function startWorld(
       return { api, proxy: own.proxy };
     },
   };
-  await Promise.all([stack.start('api', env), stack.start('dispatcher', env)]);
   for (let count = 0; count < options.workers; count++) await world.startWorker();
   return world;
 }
