@@ -4,6 +4,7 @@ import { openDatabase } from '#shared/db/client/pool.ts';
 import { openContents } from '#shared/db/contents/open.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { createAuditLog } from '#shared/runtime/audit.ts';
+import { stopAuthProxy } from '#shared/runtime/auth-proxy.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { withLocalStack } from '#shared/runtime/config/local-stack.ts';
@@ -11,6 +12,7 @@ import { readAdminConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand } from './command.ts';
+import { drainCommand } from './drain.ts';
 import { dropSecretsCommand } from './drop-secrets.ts';
 import { exportCommand } from './export.ts';
 import { forgetCommand } from './forget.ts';
@@ -27,6 +29,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['usage', usageCommand],
   ['versions', versionsCommand],
   ['outcomes', outcomesCommand],
+  ['drain', drainCommand],
   ['reencrypt', reencryptCommand],
   ['drop-secrets', dropSecretsCommand],
   ['limits', limitsCommand],
@@ -67,7 +70,7 @@ export async function runAdmin(
   }
   const secrets = await secretsOrExit(() => openSecretVariables(variables));
   const env = withLocalStack(secrets.env);
-  const { database, auditLog, contents } = configOrExit(() => readAdminConfig(env));
+  const { database, auditLog, contents, authProxyQuitUrl } = configOrExit(() => readAdminConfig(env));
   // The output of commands may be read by programs.
   const audit = createAuditLog('admin', auditLog === 'stdout' ? 'stderr' : auditLog, (error) => {
     printError(`audit entry not written: ${errorMessage(error)}`);
@@ -96,6 +99,9 @@ export async function runAdmin(
     return 1;
   } finally {
     await Promise.all([pool.end(), secrets.close()]);
+    await stopAuthProxy(authProxyQuitUrl, (error) => {
+      printError(`the Auth Proxy was not stopped: ${errorMessage(error)}`);
+    });
   }
 }
 

@@ -7,6 +7,7 @@
  *   AGENT_FILE                    stores this definition of an agent, which the api may not
  */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
+import { stopAuthProxy } from '#shared/runtime/auth-proxy.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
@@ -32,16 +33,9 @@ try {
   process.exitCode = 1;
 } finally {
   await secrets.close();
-  if (authProxyQuitUrl !== undefined) await stopAuthProxy(authProxyQuitUrl);
-}
-
-/** A job ends when all of its containers have. */
-async function stopAuthProxy(url: string): Promise<void> {
-  try {
-    await fetch(url, { method: 'POST', signal: AbortSignal.timeout(5_000) });
-  } catch (error) {
-    log.warn({ err: error }, 'the Auth Proxy was not stopped');
-  }
+  await stopAuthProxy(authProxyQuitUrl, (error) =>
+    log.warn({ err: error }, 'the Auth Proxy was not stopped'),
+  );
 }
 
 async function storeAgentFile(): Promise<void> {

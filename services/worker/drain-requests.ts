@@ -1,4 +1,4 @@
-/** Looks for requests of operators to drain this worker (docs/extensions/operator.md). */
+/** Looks for requests to drain this worker, of operators (docs/extensions/operator.md) and of deploys (docs/deploy.md#canary). */
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { takeDrainRequest } from '#shared/db/ops/workers.ts';
@@ -8,12 +8,16 @@ export interface DrainRequests {
   close(): void;
 }
 
-/** @param parts.drain starts the drain, as SIGTERM does. Called once */
+/**
+ * @param parts.exit drains as SIGTERM does. Called once
+ * @param parts.stop has the worker take no more turns, until its platform ends it. May be called again
+ */
 export function watchDrainRequests(parts: {
   db: Db;
   worker: string;
   pollMs: number;
-  drain: () => void;
+  exit: () => void;
+  stop: () => void;
   log: Logger;
 }): DrainRequests {
   const { db, worker, pollMs, log } = parts;
@@ -22,10 +26,14 @@ export function watchDrainRequests(parts: {
 
   async function look(): Promise<void> {
     try {
-      if (await takeDrainRequest(db, worker)) {
+      const request = await takeDrainRequest(db, worker);
+      if (request === 'exit') {
         log.info({ worker }, 'an operator has asked this worker to drain');
         isClosed = true;
-        parts.drain();
+        parts.exit();
+      } else if (request === 'stay') {
+        log.info({ worker }, 'a deploy has asked this worker to take no more turns');
+        parts.stop();
       }
     } catch (error) {
       log[isPassing(error) ? 'debug' : 'warn']({ error: errorMessage(error) }, 'drain request check failed');

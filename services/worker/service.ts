@@ -204,7 +204,8 @@ export async function startWorker(
     db,
     worker: config.workerName,
     pollMs: drainPollMs,
-    drain: () => process.kill(process.pid, 'SIGTERM'),
+    exit: () => process.kill(process.pid, 'SIGTERM'),
+    stop: () => void stopIntake(),
     log,
   });
   const closing = new AbortController();
@@ -216,15 +217,20 @@ export async function startWorker(
     if (config.push !== undefined || closing.signal.aborted) return;
     pulling = startPulling({ db, intake, config, versions, log });
   });
+  let closed: Promise<unknown>[] | undefined;
+  /** Leases are released even if a subscription fails to close. */
+  function stopIntake(finishMs?: number): Promise<unknown> {
+    closing.abort();
+    closed ??= pulling?.close();
+    return Promise.allSettled([intake.drain(finishMs), ...(closed ?? [])]);
+  }
   agent.open?.();
 
   return {
     address,
     drain: async () => {
       drainRequests.close();
-      closing.abort();
-      // Leases are released even if a subscription fails to close.
-      await Promise.allSettled([intake.drain(drainMs * turnDrainShare), ...(pulling?.close() ?? [])]);
+      await stopIntake(drainMs * turnDrainShare);
       await agent.close?.();
       await Promise.all([
         heartbeat.close(),

@@ -65,9 +65,11 @@ export interface Intake {
   dequeue: (owner: string, count: number) => Promise<Dequeued>;
   /**
    * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are
-   * then aborted and released.
+   * then aborted and released. May be called again with less time.
+   *
+   * @param finishMs undefined: no turn is aborted
    */
-  drain(finishMs: number): Promise<void>;
+  drain(finishMs?: number): Promise<void>;
 }
 
 export function createIntake(parts: IntakeParts): Intake {
@@ -120,7 +122,8 @@ export function createIntake(parts: IntakeParts): Intake {
       const reason = new Error('the worker is stopping');
       stopping.abort(reason);
       slots.close();
-      const timer = setTimeout(() => heartbeat.abortAll(reason), finishMs);
+      const timer =
+        finishMs === undefined ? undefined : setTimeout(() => heartbeat.abortAll(reason), finishMs);
       await slots.idle();
       clearTimeout(timer);
     },

@@ -36,21 +36,58 @@ export async function readWorkers(db: Db): Promise<WorkerView[]> {
   return rows;
 }
 
-/** Asks a worker to drain. It looks for requests about every two seconds. */
-export async function requestDrain(db: Db, worker: string): Promise<void> {
+/**
+ * A worker that is asked to drain exits, as on SIGTERM, after which its platform starts another one, or it stays without turns until its
+ * platform removes it, however long the steps of its last turns take.
+ */
+export type DrainKind = 'exit' | 'stay';
+
+/** Asks workers to drain. They look for requests about every two seconds. */
+export async function requestDrain(
+  db: Db,
+  workers: readonly string[],
+  kind: DrainKind = 'exit',
+): Promise<void> {
   await sql`
     with old as (
-      delete from worker_drains where requested_at < now() - ${sql.lit(keptHours)} * interval '1 hour' and worker <> ${worker}
+      delete from worker_drains
+      where requested_at < now() - ${sql.lit(keptHours)} * interval '1 hour' and worker <> all(${workers}::text[])
     )
-    insert into worker_drains (worker) values (${worker})
-    on conflict (worker) do update set requested_at = now()`.execute(db);
+    insert into worker_drains (worker, stays) select worker, ${kind === 'stay'} from unnest(${workers}::text[]) as asked (worker)
+    on conflict (worker) do update set requested_at = now(), stays = excluded.stays`.execute(db);
 }
 
-/** Returns whether this worker is asked to drain, and removes the request. */
-export async function takeDrainRequest(db: Db, worker: string): Promise<boolean> {
-  const { numDeletedRows } = await db
+/** Returns what this worker is asked to do, and removes the request. */
+export async function takeDrainRequest(db: Db, worker: string): Promise<DrainKind | undefined> {
+  const taken = await db
     .deleteFrom('worker_drains')
     .where('worker', '=', worker)
-    .executeTakeFirstOrThrow();
-  return numDeletedRows > 0n;
+    .returning('stays')
+    .executeTakeFirst();
+  if (taken === undefined) return undefined;
+  return taken.stays ? 'stay' : 'exit';
+}
+
+/** A live worker, as a deploy sees it. */
+export interface ReleaseWorker {
+  worker: string;
+  /** The start of its name (`WORKER_RELEASE`); null: it has none. */
+  release: string | null;
+  /** Turns that it runs. */
+  turns: number;
+  /** Whether it has not yet seen a request to drain. */
+  isAsked: boolean;
+}
+
+/** Workers with heartbeats. Those of dead ones are removed within seconds. */
+export async function readReleaseWorkers(db: Db): Promise<ReleaseWorker[]> {
+  const { rows } = await sql<ReleaseWorker>`
+    select h.worker, case when position('/' in h.worker) > 1 then split_part(h.worker, '/', 1) end as release,
+      coalesce(l.turns, 0)::int as turns, exists (select from worker_drains d where d.worker = h.worker) as "isAsked"
+    from worker_heartbeats h left join (
+      select g.worker, count(*) as turns from gates g
+      where g.state_class = 0 and g.worker is not null and ${leaseUntil} >= now() group by g.worker
+    ) l on l.worker = h.worker
+    order by h.worker`.execute(db);
+  return rows;
 }

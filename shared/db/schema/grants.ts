@@ -44,7 +44,7 @@ export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<Dat
   events: { api: append, worker: { ...append, delete: true }, dispatcher: { ...append, delete: true } },
   artifacts: { api: read, worker: all, dispatcher: { ...read, delete: true } },
   steps: { api: { ...read, update: true, delete: true }, worker: all, dispatcher: closeCalls },
-  worker_drains: { api: all, worker: { read: ['worker'], delete: true } },
+  worker_drains: { api: all, worker: { read: ['worker', 'stays'], delete: true } },
   turn_attempts: { api: append, worker: all, dispatcher: remove },
   child_groups: {
     api: { ...read, update: true },

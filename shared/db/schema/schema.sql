@@ -467,6 +467,7 @@ CREATE INDEX webhook_usage_by_hour ON public.webhook_usage USING btree (hour);
 
 create table worker_drains (
   worker text not null,
+  stays boolean not null default false,
   requested_at timestamp with time zone not null default now(),
   PRIMARY KEY (worker)
 );

@@ -123,7 +123,7 @@ export interface Database {
     outcome: AttemptOutcome;
     error: string | null;
   };
-  worker_drains: { worker: string; requested_at: TimeOrNow };
+  worker_drains: { worker: string; stays: Generated<boolean>; requested_at: TimeOrNow };
   child_groups: {
     id: string;
     parent_id: string;

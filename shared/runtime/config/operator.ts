@@ -54,17 +54,22 @@ function readServiceUsers(reader: EnvReader): ServiceUsers | undefined {
   return undefined;
 }
 
-/** @returns the sink of the audit log as well: a path, or stdout */
-export function readAdminConfig(env: Environment = environment): {
+export interface AdminConfig {
   database: DatabaseConfig;
+  /** A path, or stdout. */
   auditLog: string;
   contents: ContentsConfig;
-} {
+  /** The same as for migrations, in whose job a command may run. */
+  authProxyQuitUrl: string | undefined;
+}
+
+export function readAdminConfig(env: Environment = environment): AdminConfig {
   const reader = new EnvReader(env);
   const config = {
     database: readDatabase(reader),
     auditLog: reader.string('AUDIT_LOG', 'stdout'),
     contents: readContents(reader),
+    authProxyQuitUrl: reader.optional('AUTH_PROXY_QUIT_URL'),
   };
   reader.check();
   return config;

@@ -6,10 +6,11 @@ import { writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
+import { runAdmin } from '../../support/admin.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode } from '../../support/processes/processes.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
 import { isCompleted, type Stack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -94,6 +95,30 @@ test('the api returns 503 when it has no free connection', async (t) => {
   locker.release();
   for (const { status } of await Promise.all(lists)) assert.equal(status, 200);
   assert.equal((await send(stack, 'say hello')).status, 200);
+});
+
+test('a worker that a deploy drains ends its step, and takes no more turns', async (t) => {
+  const { stack, tool } = await startScriptedStack(t);
+  const [, old] = await Promise.all([
+    stack.start('api'),
+    stack.start('worker', { WORKER_RELEASE: '1.0', DRAIN_SECONDS: '3' }),
+  ]);
+  const task = await stack.submit('step long 6000\nstep next\nsay done');
+  await waitFor('the step', () => getStepRuns(tool, task.id).length === 1);
+  await stack.start('worker', { WORKER_RELEASE: '2.0' });
+  const { code, output } = await runAdmin(stack.env, 'drain', '--keep', '2.0', '--wait', '60');
+  assert.deepEqual([code, output], [0, 'workers of other releases: 1, turns that they run: 0']);
+  const later = await stack.submit('say later');
+  for (const { id } of [task, later]) await stack.until(id, isCompleted);
+  assert.equal(getStepRuns(tool, task.id).length, 2, 'no step ran twice');
+  const workers = await stack.pool.query<{ worker: string }>('select worker from gates');
+  assert.ok(
+    workers.rows.every(({ worker }) => worker.startsWith('2.0/')),
+    JSON.stringify(workers.rows),
+  );
+  assert.equal(old.running.child.exitCode, null, 'it lives until its platform ends it');
+  old.running.child.kill('SIGTERM');
+  assert.deepEqual(await old.running.exited, { code: 0, signal: null });
 });
 
 // Row: api gets SIGTERM

@@ -112,7 +112,7 @@ async function drain({ db, log }: OpsRoutesParts, { body, caller }: ExtensionCal
   if (!(await readWorkers(db)).some((each) => each.worker === worker)) {
     throw new HttpRequestError(404, `no worker ${worker} runs a turn: GET /ops/workers lists those that do`);
   }
-  await requestDrain(db, worker);
+  await requestDrain(db, [worker]);
   log.info({ worker, owner: caller.owner }, 'drain of a worker requested');
   return { worker };
 }

@@ -253,9 +253,11 @@ const turns = [
     error text,
     primary key (task_id, fence)
   )`,
-  // Workers that operators have asked to drain: see ops/workers.ts.
+  // Workers that are asked to drain: see ops/workers.ts.
+  //   stays   they do not exit afterwards: a deploy removes them
   `create table worker_drains (
     worker text primary key,
+    stays boolean not null default false,
     requested_at timestamptz not null default now()
   )`,
   // Calls of the model at Google, and of other agents, that have not ended: see turns/model-waits.ts and calls/abandoned.ts.

@@ -137,7 +137,7 @@ describe('migration', () => {
     ]);
     for (const kind of workKinds) await readWork(api, kind, 10);
     assert.equal((await readWorkers(api)).length, 1);
-    await requestDrain(api, 'w1');
+    await requestDrain(api, ['w1']);
     assert.ok(await takeDrainRequest(worker, 'w1'));
     await claimDueCalls(worker, 10);
     await bringPollsForward(api);

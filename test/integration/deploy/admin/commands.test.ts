@@ -12,14 +12,14 @@ import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { writeLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { runAdmin } from '../../support/admin.ts';
-import { createTestDatabase, openTestPool } from '../../support/database/postgres.ts';
-import { runNode } from '../../support/processes/processes.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
-import { waitFor } from '../../support/wait-for.ts';
-import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { runAdmin } from '../../../support/admin.ts';
+import { createTestDatabase, openTestPool } from '../../../support/database/postgres.ts';
+import { runNode } from '../../../support/processes/processes.ts';
+import { createTempDir } from '../../../support/temp-dir.ts';
+import { waitFor } from '../../../support/wait-for.ts';
+import { startDispatchers } from '../../../support/webhooks/dispatchers.ts';
+import { startReceiver } from '../../../support/webhooks/receiver.ts';
+import { caller, startTask, webhookTo } from '../../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 
@@ -49,6 +49,20 @@ test('uses the database of npm start unless the environment names one', { timeou
   assert.deepEqual([await found({}), await found({ DATABASE_URL: 'postgres://127.0.0.1:1/x' })], [0, 1]);
   const [file] = readdirSync(DATA_DIR);
   assert.equal(statSync(path.join(DATA_DIR, file!)).mode & 0o777, 0o600);
+});
+
+test('stops the Auth Proxy of its job at the end, even if the command fails', async (t) => {
+  const { url } = await openDatabase(t);
+  const proxy = await startReceiver(t);
+  const env = { DATABASE_URL: url, AUTH_PROXY_QUIT_URL: proxy.url };
+  for (const [args, code] of [
+    [['versions'], 0],
+    [['outcomes', '--minutes', 'many'], 1],
+  ] as const)
+    assert.equal((await runAdmin(env, ...args)).code, code);
+  assert.equal(proxy.received.length, 2);
+  const gone = await runAdmin({ ...env, AUTH_PROXY_QUIT_URL: 'http://127.0.0.1:1/' }, 'versions');
+  assert.match(gone.output, /the Auth Proxy was not stopped/);
 });
 
 describe('webhooks', () => {
