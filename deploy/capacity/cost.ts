@@ -19,6 +19,9 @@ export function describeCosts(): string {
   ];
   const width = Math.max(...rows.map(([name = '']) => name.length));
   const columns = Object.keys(typicalLoads).map((name) => name.padStart(10));
+  const unconfirmed = Object.entries(priceList).flatMap(([name, { checked }]) =>
+    checked.confirmed === 'yes' ? [] : [name],
+  );
   const dates = Object.values(priceList).map(({ date }) => date);
   return [
     'US dollars per month at list prices, with all instances always at their peak',
@@ -30,6 +33,7 @@ export function describeCosts(): string {
     ),
     '',
     `Prices of ${dates.toSorted()[0]} to ${dates.toSorted().at(-1)}: deploy/capacity/prices.json`,
+    `Not fully confirmed by a page of Google: ${unconfirmed.join(', ')}`,
   ].join('\n');
 }
 

@@ -118,7 +118,8 @@ function estimateCosts(load: CapacityLoad, sizes: Sizes): [string, number][] {
     ['workers, always at their peak', sizes.worker * prices.instance],
     ['dispatcher, always at its peak', sizes.dispatcher * prices.instance],
     ['Pub/Sub: messages', millionTasks * load.turnsPerTask * 2 * prices.millionPubSubMessages],
-    ['Cloud Tasks: calls', millionTasks * load.webhooksPerTask * prices.millionCloudTasks],
+    // Each call is two operations: to create it, and to make it.
+    ['Cloud Tasks: calls', millionTasks * load.webhooksPerTask * 2 * prices.millionCloudTasks],
     ['Cloud Trace: spans of all tasks', millionTasks * spansPerTask(load) * prices.millionSpans],
     [
       'Cloud Logging: about 2 KiB per task',

@@ -1,6 +1,6 @@
 /**
- * List prices in US dollars, each with its date and source: deploy/capacity/prices.json is the only place for them. They give
- * the order of magnitude: check them before you rely on them.
+ * List prices in US dollars, each with its date, its source, and what a check found: deploy/capacity/prices.json is the only place
+ * for them. They give the order of magnitude: check them before you rely on them.
  */
 import { readFileSync } from 'node:fs';
 
@@ -10,6 +10,14 @@ export interface Price {
   /** When it was entered: YYYY-MM-DD. */
   date: string;
   source: string;
+  /** Compares the price with a stored copy of the provider's page. */
+  checked: {
+    date: string;
+    confirmed: 'yes' | 'part' | 'no';
+    /** Undefined: there was no copy. */
+    page?: string;
+    found: string;
+  };
 }
 
 export type PriceName =

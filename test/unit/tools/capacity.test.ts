@@ -128,9 +128,18 @@ describe('npm run capacity -- cost', () => {
     assert.match(output, /Prices of \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d: deploy\/capacity\/prices\.json/);
   });
 
-  test('has a date and a source for every price', () => {
-    for (const [name, { value, date, source }] of Object.entries(priceList)) {
-      assert.ok(value > 0 && /^\d{4}-\d\d-\d\d$/.test(date) && source.startsWith('https://'), name);
+  test('has a date, a source and a check for every price', async () => {
+    const { output } = await capacity('cost');
+    const [, names = ''] = /^Not fully confirmed by a page of Google: (.*)$/m.exec(output) ?? [];
+    for (const [name, { value, date, source, checked }] of Object.entries(priceList)) {
+      const isDate = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text);
+      assert.ok(value > 0 && isDate(date) && isDate(checked.date) && source.startsWith('https://'), name);
+      assert.equal(
+        checked.page?.startsWith('https://cloud.google.com/') ?? false,
+        checked.confirmed !== 'no',
+        name,
+      );
+      assert.equal(names.split(', ').includes(name), checked.confirmed !== 'yes', name);
     }
   });
 });
