@@ -26,8 +26,8 @@ fi
 
 # shellcheck source=deploy/settings.sh
 source "$HERE/settings.sh"
-# shellcheck source=deploy/lib.sh
-source "$HERE/lib.sh"
+# shellcheck source=deploy/lib/common.sh
+source "$HERE/lib/common.sh"
 
 umask 077
 WORK=$(mktemp -d)
@@ -49,6 +49,8 @@ fi
 
 [[ $API_GCLOUD_TOKENS =~ ^(true|false)$ ]] || fail "API_GCLOUD_TOKENS must be true or false, not $API_GCLOUD_TOKENS"
 [[ $WORKER_MODE =~ ^(pull|push)$ ]] || fail "WORKER_MODE must be pull or push, not $WORKER_MODE"
+[[ $WORKER_RELEASE =~ ^[A-Za-z0-9._-]*$ ]] ||
+  fail "WORKER_RELEASE must be letters, digits, dots, dashes and underscores, not $WORKER_RELEASE"
 [[ $DATABASE_CONNECTION =~ ^(private|proxy|public|psc)$ ]] ||
   fail "DATABASE_CONNECTION must be private, proxy, public or psc, not $DATABASE_CONNECTION"
 if [[ $DATABASE_CONNECTION =~ ^(proxy|public)$ && -n $DATABASE_HOST ]]; then

@@ -4,8 +4,8 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# shellcheck source=deploy/digests.sh
-source deploy/digests.sh
+# shellcheck source=deploy/lib/digests.sh
+source deploy/lib/digests.sh
 copy=$(mktemp)
 trap 'rm -f "$copy"' EXIT
 for file in Dockerfile.api Dockerfile.worker services/cli/init/files.ts cloudbuild.yaml deploy/builds/*.yaml; do

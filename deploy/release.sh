@@ -5,7 +5,8 @@
 #   PROJECT_ID=my-project deploy/release.sh [--dry-run] TAG
 #
 # TAG names the images, such as a version or a commit: letters, digits, dots, dashes and underscores. With AGENT_DIR, the
-# folder of an agent, its tests run and its one image is built.
+# folder of an agent, its tests run and its one image is built. CANARY_PERCENT=10 tries the release on a part of the tasks
+# first: see deploy/rollout.sh.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,7 +15,7 @@ TAG=''
 for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     -*) printf 'release: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
     *) [[ -z $TAG ]] || { echo 'release: one TAG is expected; see --help' >&2; exit 64; }; TAG=$argument ;;
   esac
@@ -25,8 +26,11 @@ if [[ ! $TAG =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]]; then
 fi
 # shellcheck source=deploy/settings.sh
 source "$HERE/settings.sh"
-# shellcheck source=deploy/lib.sh
-source "$HERE/lib.sh"
+# shellcheck source=deploy/lib/common.sh
+source "$HERE/lib/common.sh"
+# shellcheck source=deploy/lib/revisions.sh
+source "$HERE/lib/revisions.sh"
+check_rollout
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
@@ -41,5 +45,7 @@ else
   submit build "$sources" "$HERE/builds/images.yaml" \
     "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=$TAG,$(scan_settings)"
 fi
-submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG$names"
+canary="_CANARY_PERCENT=$CANARY_PERCENT,_CANARY_TASKS=$CANARY_TASKS,_CANARY_TOLERANCE=$CANARY_TOLERANCE"
+canary+=",_CANARY_SECONDS=$CANARY_SECONDS,_DRAIN_WAIT_SECONDS=$DRAIN_WAIT_SECONDS"
+submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG$names,$canary"
 say "released $TAG"

@@ -17,8 +17,8 @@ for argument in "$@"; do
 done
 # shellcheck source=deploy/settings.sh
 source "$HERE/settings.sh"
-# shellcheck source=deploy/lib.sh
-source "$HERE/lib.sh"
+# shellcheck source=deploy/lib/common.sh
+source "$HERE/lib/common.sh"
 if [[ $DRY_RUN == false && $CONFIRMED == false ]]; then
   read -r -p "This deletes all tasks and secrets of $PREFIX in $PROJECT_ID. Type $PREFIX to continue: " answer
   [[ $answer == "$PREFIX" ]] || fail 'cancelled; nothing was deleted'
@@ -44,7 +44,7 @@ revoke() {
 }
 while read -r account role kind _ <&3; do
   if [[ $kind == project && $account != \#* ]]; then revoke "$role" "$(member "$account")"; fi
-done 3<"$HERE/access.txt"
+done 3<"$HERE/lib/access.txt"
 
 # delete_listed <list command …> -- <delete command …>: for resources with generated names.
 delete_listed() {

@@ -85,6 +85,17 @@
 : "${API_IMAGE:=}"
 : "${WORKER_IMAGE:=}"
 
+# The name of the release that the workers run: letters, digits, dots, dashes and underscores. Default: the start of the digest.
+# deploy/release.sh sets its tag.
+: "${WORKER_RELEASE:=}"
+
+# How deploy/release.sh rolls a release out: see deploy/rollout.sh.
+: "${CANARY_PERCENT:=0}"                      # share that a new release gets first; 0: everything at once
+: "${CANARY_TASKS:=20}"                       # tasks of the new release that must have ended
+: "${CANARY_TOLERANCE:=5}"                    # percentage points by which more of them may have failed than of the others
+: "${CANARY_SECONDS:=1200}"                   # time in which they must have ended
+: "${DRAIN_WAIT_SECONDS:=900}"                # time for the turns of workers of other releases
+
 # How the step images builds them: dockerfile, or source (Google's buildpacks make one image for all services).
 : "${IMAGES_FROM:=dockerfile}"
 # The folder of an agent with a Dockerfile of its own, as longhaul init writes it: one image for all services, built by

@@ -1,6 +1,7 @@
-# Enables the required APIs in one call.
+# Enables the required APIs in one call. iamcredentials is for tokens of the account that tries the api, cloudresourcemanager for
+# Terraform.
 apis=(run alloydb servicenetworking compute pubsub cloudtasks cloudscheduler secretmanager aiplatform artifactregistry
-  cloudbuild ondemandscanning containeranalysis iam serviceusage telemetry monitoring cloudtrace)
+  cloudbuild ondemandscanning containeranalysis iam iamcredentials cloudresourcemanager serviceusage telemetry monitoring cloudtrace)
 enabled=$(query '' services list --enabled --format='value(config.name)') || enabled=''
 missing=()
 for api in "${apis[@]}"; do

@@ -11,6 +11,10 @@ fi
 [[ -n $WORKER_IMAGE ]] || WORKER_IMAGE=$(newest_image worker)
 [[ $API_IMAGE == *@sha256:* && $WORKER_IMAGE == *@sha256:* ]] ||
   fail "API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…): run the step images"
+if [[ -z $WORKER_RELEASE ]]; then
+  WORKER_RELEASE=${WORKER_IMAGE##*@sha256:}
+  WORKER_RELEASE=${WORKER_RELEASE:0:12}
+fi
 # The address at which the services find the database. DATABASE_HOST stays as it is: with it, the other steps leave the database alone.
 DATABASE_ADDRESS=$DATABASE_HOST
 case $DATABASE_CONNECTION in

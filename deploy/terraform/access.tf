@@ -1,4 +1,4 @@
-# Accounts, and the bindings of deploy/access.txt: each on the narrowest resource that has a policy.
+# Accounts, and the bindings of deploy/lib/access.txt: each on the narrowest resource that has a policy.
 
 resource "google_service_account" "all" {
   for_each     = toset(local.names["iam service-accounts"])

@@ -2,12 +2,7 @@
 
 locals {
   dispatcher_url = "https://${local.prefix}-dispatcher-${data.google_project.this.number}.${local.region}.run.app"
-
-  # The specification of the containers, which jobs have one level deeper, and the annotations next to it.
-  pods = { for name, manifest in module.inventory.manifests : name => merge(
-    try(manifest.spec.template.spec.template.spec, manifest.spec.template.spec),
-    { annotations = manifest.spec.template.metadata.annotations },
-  ) }
+  pods           = module.inventory.pods
 }
 
 resource "google_cloud_run_v2_service" "all" {
@@ -27,7 +22,7 @@ resource "google_cloud_run_v2_service" "all" {
       max_instance_count = tonumber(local.pods[each.value].annotations["autoscaling.knative.dev/maxScale"])
     }
     dynamic "vpc_access" {
-      for_each = try([jsondecode(local.pods[each.value].annotations["run.googleapis.com/network-interfaces"])[0]], [])
+      for_each = local.pods[each.value].networks
       content {
         egress = "PRIVATE_RANGES_ONLY"
         network_interfaces {
@@ -40,11 +35,10 @@ resource "google_cloud_run_v2_service" "all" {
     dynamic "containers" {
       for_each = local.pods[each.value].containers
       content {
-        name  = containers.value.name
-        image = containers.value.image
-        args  = containers.value.args
-        # The service starts after the AlloyDB Auth Proxy, if there is one.
-        depends_on = [for other in local.pods[each.value].containers : other.name if containers.key == 0 && other.name != containers.value.name]
+        name       = containers.value.name
+        image      = containers.value.image
+        args       = containers.value.args
+        depends_on = containers.value.after
 
         resources {
           limits = containers.value.resources.limits
@@ -60,7 +54,7 @@ resource "google_cloud_run_v2_service" "all" {
           }
         }
         dynamic "env" {
-          for_each = try(containers.value.env, [])
+          for_each = containers.value.env
           content {
             name  = env.value.name
             value = try(env.value.value, null)
@@ -83,7 +77,7 @@ resource "google_cloud_run_v2_service" "all" {
           }
         }
         dynamic "startup_probe" {
-          for_each = try([containers.value.startupProbe], [])
+          for_each = containers.value.startup
           content {
             period_seconds    = startup_probe.value.periodSeconds
             timeout_seconds   = try(startup_probe.value.timeoutSeconds, 1)
@@ -104,7 +98,7 @@ resource "google_cloud_run_v2_service" "all" {
           }
         }
         dynamic "liveness_probe" {
-          for_each = try([containers.value.livenessProbe], [])
+          for_each = containers.value.live
           content {
             period_seconds    = liveness_probe.value.periodSeconds
             timeout_seconds   = try(liveness_probe.value.timeoutSeconds, 1)

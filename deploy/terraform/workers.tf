@@ -15,7 +15,7 @@ resource "google_cloud_run_v2_worker_pool" "all" {
   template {
     service_account = local.pods[each.value].serviceAccountName
     dynamic "vpc_access" {
-      for_each = try([jsondecode(local.pods[each.value].annotations["run.googleapis.com/network-interfaces"])[0]], [])
+      for_each = local.pods[each.value].networks
       content {
         egress = "PRIVATE_RANGES_ONLY"
         network_interfaces {
@@ -28,17 +28,16 @@ resource "google_cloud_run_v2_worker_pool" "all" {
     dynamic "containers" {
       for_each = local.pods[each.value].containers
       content {
-        name  = containers.value.name
-        image = containers.value.image
-        args  = containers.value.args
-        # The service starts after the AlloyDB Auth Proxy, if there is one.
-        depends_on = [for other in local.pods[each.value].containers : other.name if containers.key == 0 && other.name != containers.value.name]
+        name       = containers.value.name
+        image      = containers.value.image
+        args       = containers.value.args
+        depends_on = containers.value.after
 
         resources {
           limits = containers.value.resources.limits
         }
         dynamic "env" {
-          for_each = try(containers.value.env, [])
+          for_each = containers.value.env
           content {
             name  = env.value.name
             value = try(env.value.value, null)
@@ -54,7 +53,7 @@ resource "google_cloud_run_v2_worker_pool" "all" {
           }
         }
         dynamic "startup_probe" {
-          for_each = try([containers.value.startupProbe], [])
+          for_each = containers.value.startup
           content {
             period_seconds    = startup_probe.value.periodSeconds
             timeout_seconds   = try(startup_probe.value.timeoutSeconds, 1)
@@ -69,7 +68,7 @@ resource "google_cloud_run_v2_worker_pool" "all" {
           }
         }
         dynamic "liveness_probe" {
-          for_each = try([containers.value.livenessProbe], [])
+          for_each = containers.value.live
           content {
             period_seconds    = liveness_probe.value.periodSeconds
             timeout_seconds   = try(liveness_probe.value.timeoutSeconds, 1)
@@ -107,7 +106,7 @@ resource "google_cloud_run_v2_job" "all" {
       max_retries     = local.pods[each.value].maxRetries
       timeout         = "${local.pods[each.value].timeoutSeconds}s"
       dynamic "vpc_access" {
-        for_each = try([jsondecode(local.pods[each.value].annotations["run.googleapis.com/network-interfaces"])[0]], [])
+        for_each = local.pods[each.value].networks
         content {
           egress = "PRIVATE_RANGES_ONLY"
           network_interfaces {
@@ -120,17 +119,16 @@ resource "google_cloud_run_v2_job" "all" {
       dynamic "containers" {
         for_each = local.pods[each.value].containers
         content {
-          name  = containers.value.name
-          image = containers.value.image
-          args  = containers.value.args
-          # The service starts after the AlloyDB Auth Proxy, if there is one.
-          depends_on = [for other in local.pods[each.value].containers : other.name if containers.key == 0 && other.name != containers.value.name]
+          name       = containers.value.name
+          image      = containers.value.image
+          args       = containers.value.args
+          depends_on = containers.value.after
 
           resources {
             limits = containers.value.resources.limits
           }
           dynamic "env" {
-            for_each = try(containers.value.env, [])
+            for_each = containers.value.env
             content {
               name  = env.value.name
               value = try(env.value.value, null)
@@ -146,7 +144,7 @@ resource "google_cloud_run_v2_job" "all" {
             }
           }
           dynamic "startup_probe" {
-            for_each = try([containers.value.startupProbe], [])
+            for_each = containers.value.startup
             content {
               period_seconds    = startup_probe.value.periodSeconds
               timeout_seconds   = try(startup_probe.value.timeoutSeconds, 1)

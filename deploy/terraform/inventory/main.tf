@@ -83,7 +83,7 @@ locals {
   }
 
   # The bindings of access.txt that apply to this deployment.
-  lines = [for line in split("\n", file("${path.module}/../../access.txt")) : regexall("\\S+", line) if can(regex("^[a-z]", line))]
+  lines = [for line in split("\n", file("${path.module}/../../lib/access.txt")) : regexall("\\S+", line) if can(regex("^[a-z]", line))]
   listed = [for words in local.lines : {
     member   = words[0] == "everyone" ? "allUsers" : words[0] == "pubsub-agent" ? "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com" : "serviceAccount:${local.prefix}-${words[0]}@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
     role     = words[1]

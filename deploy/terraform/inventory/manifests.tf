@@ -16,7 +16,7 @@ locals {
     name         = "alloydb-auth-proxy"
     image        = local.settings["AUTH_PROXY_IMAGE"]
     startupProbe = { httpGet = { path = "/startup", port = 9090 }, periodSeconds = 2, failureThreshold = 30 }
-    resources    = { limits = { cpu = "1", memory = "256Mi" } }
+    resources    = { limits = { cpu = "1", memory = "512Mi" } }
   }
 
   # What the scripts compute, by the names in the manifests. Versions of secrets are pinned; the first is 1.
@@ -28,6 +28,7 @@ locals {
       DATABASE_ADDRESS       = local.proxied ? "127.0.0.1" : var.values.database_address
       DATABASE_SSL           = local.proxied ? "disable" : local.settings["DATABASE_SSL"]
       PLANNED_CONNECTIONS    = tostring(local.connections)
+      WORKER_RELEASE         = local.settings["WORKER_RELEASE"] != "" ? local.settings["WORKER_RELEASE"] : try(substr(split("@sha256:", local.settings["WORKER_IMAGE"])[1], 0, 12), "")
       DISPATCHER_URL         = "https://${local.prefix}-dispatcher-${local.host}"
       WORKER_URL             = "https://${local.prefix}-worker-${local.host}"
       RECEIVER_URL           = "https://${local.prefix}-receiver-${local.host}/"
@@ -60,6 +61,22 @@ locals {
 
   files     = merge({ migrate = "migrate" }, { for name in local.services : name => name == "worker" ? "worker-push" : name }, local.push ? {} : { worker = "worker" })
   manifests = { for name, file in local.files : "${local.prefix}-${name}" => yamldecode(templatefile("${path.module}/../../manifests/${file}.yaml", merge(local.settings, local.computed))) }
+
+  # What the resources of services, worker pools and jobs read alike: the specification of the pod, which jobs have one level deeper,
+  # the annotations next to it, and the network. Services start after the AlloyDB Auth Proxy, if there is one.
+  specs = { for name, manifest in local.manifests : name => merge(
+    try(manifest.spec.template.spec.template.spec, manifest.spec.template.spec),
+    { annotations = manifest.spec.template.metadata.annotations },
+  ) }
+  pods = { for name, spec in local.specs : name => merge(spec, {
+    networks = try([jsondecode(spec.annotations["run.googleapis.com/network-interfaces"])[0]], [])
+    containers = [for index, container in spec.containers : merge(container, {
+      env     = try(container.env, [])
+      startup = try([container.startupProbe], [])
+      live    = try([container.livenessProbe], [])
+      after   = [for other in spec.containers : other.name if index == 0 && other.name != container.name]
+    })]
+  }) }
 }
 
 variable "secret_versions" {
@@ -69,6 +86,9 @@ variable "secret_versions" {
 
 output "manifests" {
   value = local.manifests
+}
+output "pods" {
+  value = local.pods
 }
 output "alerts" {
   value = { for name in local.names["monitoring policies"] : name => yamldecode(templatefile("${path.module}/../../monitoring/alerts/${name}.yaml", merge(local.settings, local.computed))) }

@@ -1,5 +1,5 @@
-# terraform test, with providers that create nothing. Needs the schema of the provider (terraform init), so it has not been run
-# on the machines where it was written: see README.md.
+# terraform test, with providers that create nothing. It needs the schema of the provider, and a Terraform whose mock providers
+# know ephemeral resources, so it has not been run on the machines where it was written: see README.md.
 
 mock_provider "google" {
   mock_data "google_project" {
@@ -11,10 +11,12 @@ mock_provider "google" {
 }
 
 variables {
+  # With an address, all values are known before anything is created.
   settings = {
-    PROJECT_ID   = "my-project"
-    API_IMAGE    = "registry/api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-    WORKER_IMAGE = "registry/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    PROJECT_ID    = "my-project"
+    DATABASE_HOST = "10.50.0.3"
+    API_IMAGE     = "registry/api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    WORKER_IMAGE  = "registry/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   }
 }
 
@@ -30,8 +32,36 @@ run "pull" {
     error_message = "The dispatcher is not reached from the internet."
   }
   assert {
-    condition     = length(google_cloud_run_v2_worker_pool.all) == 1
-    error_message = "There is one pool."
+    condition     = google_cloud_run_v2_worker_pool.all["longhaul-worker"].template[0].containers[0].name == "service"
+    error_message = "There is one pool, with the container of the manifest."
+  }
+  assert {
+    condition     = one(google_compute_firewall.all["longhaul-database"].destination_ranges) == "10.50.0.3/32"
+    error_message = "The services reach the database, and nothing else in the network."
+  }
+  assert {
+    condition     = length(google_alloydb_cluster.all) == 0 && length(google_alloydb_user.all) == 0
+    error_message = "An existing database is left alone."
+  }
+}
+
+run "own_database" {
+  command = plan
+  variables {
+    settings = {
+      PROJECT_ID   = "my-project"
+      API_IMAGE    = "registry/api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+      WORKER_IMAGE = "registry/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    }
+  }
+
+  assert {
+    condition     = keys(google_alloydb_user.all) == ["longhaul_api", "longhaul_dispatcher", "longhaul_worker"]
+    error_message = "Each service has a user."
+  }
+  assert {
+    condition     = google_alloydb_cluster.all["longhaul"].network_config[0].allocated_ip_range == "longhaul-database"
+    error_message = "The cluster has addresses of the range that is reserved for it."
   }
 }
 
@@ -39,17 +69,22 @@ run "push_with_grpc" {
   command = plan
   variables {
     settings = {
-      PROJECT_ID   = "my-project"
-      API_IMAGE    = "registry/api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-      WORKER_IMAGE = "registry/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-      WORKER_MODE  = "push"
-      GRPC_MAX     = "2"
+      PROJECT_ID    = "my-project"
+      DATABASE_HOST = "10.50.0.3"
+      API_IMAGE     = "registry/api@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+      WORKER_IMAGE  = "registry/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+      WORKER_MODE   = "push"
+      GRPC_MAX      = "2"
     }
   }
 
   assert {
     condition     = length(google_cloud_run_v2_service.all) == 4 && length(google_cloud_run_v2_worker_pool.all) == 0
     error_message = "The worker and gRPC are services."
+  }
+  assert {
+    condition     = endswith(google_pubsub_subscription.all["longhaul-turns-worker"].push_config[0].push_endpoint, "/turns")
+    error_message = "Pub/Sub calls the worker."
   }
 }
 

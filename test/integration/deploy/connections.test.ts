@@ -13,6 +13,7 @@ const existing = { ALLOYDB_CLUSTER: 'corp', ALLOYDB_INSTANCE: 'corp-primary' };
 interface Container {
   name: string;
   args?: string[];
+  resources?: { limits: { memory: string } };
   env?: { name: string; value?: string }[];
 }
 
@@ -78,6 +79,7 @@ describe('DATABASE_CONNECTION', () => {
         );
         assert.equal(proxy?.args?.includes('--public-ip'), connection === 'public');
         assert.ok(proxy?.args?.includes('--http-address=0.0.0.0'));
+        assert.equal(proxy?.resources?.limits.memory, '512Mi', 'less is refused in a worker pool');
         assert.equal(
           proxy?.args?.at(-1),
           'projects/my-project/locations/us-central1/clusters/corp/instances/corp-primary',

@@ -144,6 +144,18 @@ describe('configuration from the manifests', () => {
     assert.ok(api.webhookKeys[0] !== undefined && api.webhookKeys[0].privateKey === undefined);
   });
 
+  test('names the release of the workers, by default by the digest of the image', async (t) => {
+    for (const { workerName } of [readConfigs().worker, readConfigs().pushWorker])
+      assert.match(workerName, /^0{12}\//);
+    const { worker, pushWorker } = readConfigs(await renderManifests(t, { WORKER_RELEASE: '1.2.3' }));
+    for (const { workerName } of [worker, pushWorker]) assert.match(workerName, /^1\.2\.3\//);
+  });
+
+  test('ends the split of the pool that a rollout may have left', () => {
+    const pool = manifests.find(({ name }) => name === 'worker')!;
+    assert.deepEqual(pool.content.spec.instanceSplits, [{ latestRevision: true, percent: 100 }]);
+  });
+
   test('calls Gemini through Vertex AI', () => {
     const { worker } = readConfigs();
     assert.equal(worker.gemini.vertexai, true);

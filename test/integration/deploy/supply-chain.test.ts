@@ -124,9 +124,9 @@ describe('images', () => {
       'cloudbuild.yaml',
       'deploy/builds',
       'deploy/pin-images.sh',
-      'deploy/digests.sh',
+      'deploy/lib/digests.sh',
     ];
-    mkdirSync(path.join(dir, 'deploy'));
+    mkdirSync(path.join(dir, 'deploy/lib'), { recursive: true });
     for (const name of files) cpSync(path.join(projectDir, name), path.join(dir, name), { recursive: true });
     const PATH = fakeProgram(t, 'curl', fakeCurl);
     const pin = async (env: Record<string, string> = {}) =>
@@ -179,7 +179,7 @@ describe('images', () => {
 describe('the Auth Proxy', () => {
   test('runs by the digest that its tag has when it is deployed', async (t) => {
     const fakeCurl = readFileSync(path.join(projectDir, 'test/support/deploy/fake-curl.sh'), 'utf8');
-    const script = `source deploy/settings.sh; source deploy/lib.sh; auth_proxy; printf '%s' "$AUTH_PROXY"`;
+    const script = `source deploy/settings.sh; source deploy/lib/common.sh; auth_proxy; printf '%s' "$AUTH_PROXY"`;
     const start = async (more: Record<string, string> = {}) =>
       await run('bash', ['-euc', script], {
         cwd: projectDir,

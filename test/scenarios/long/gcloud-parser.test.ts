@@ -4,7 +4,7 @@ import { globSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { findGcloud, findRejected } from '../../support/deploy/gcloud.ts';
+import { checkWithGcloud, findGcloud } from '../../support/deploy/gcloud.ts';
 import { manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
 import { dryRun } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
@@ -13,6 +13,9 @@ const gcloud = findGcloud();
 const buildFiles = ['cloudbuild.yaml', ...globSync('deploy/builds/*.yaml', { cwd: projectDir })].map((name) =>
   path.join(projectDir, name),
 );
+
+const rolloutSteps = ['prepare', 'canary', 'drain', 'promote', 'back'];
+const rollout = { CANARY_PERCENT: '10', API_IMAGE: 'api@sha256:1', WORKER_IMAGE: 'worker@sha256:1' };
 
 describe('installed gcloud', { skip: gcloud === undefined }, () => {
   test('accepts every command and file', async (t) => {
@@ -28,6 +31,9 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       ...(await dryRun('release.sh', { AGENT_DIR: '/agent' }, ['1.2.3'])),
       ...(await dryRun('remove.sh')),
       ...(await dryRun('release.sh', {}, ['1.2.3'])),
+      ...(
+        await Promise.all(rolloutSteps.map((step) => dryRun('rollout.sh', rollout, [step, '1.2.3'])))
+      ).flat(),
     ].map(({ words }) => words.map(withoutFlagsFile));
     assert.ok(commands.length > 120, `${commands.length} commands`);
     commands.push(...readBuildCommands(), ...readGuideCommands(), ...createUpdateCommands(rendered));
@@ -46,7 +52,12 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       dashboards: [toPath('dashboard')],
       alerts: alerts.map((name) => path.join(rendered, name)),
     };
-    assert.deepEqual(await findRejected(gcloud!, input), []);
+    const { rejected, beta, unchecked } = await checkWithGcloud(gcloud!, input);
+    assert.deepEqual(rejected, []);
+    t.diagnostic(`${beta} commands of worker pools were parsed as beta`);
+    for (const command of unchecked)
+      t.diagnostic(`not checked, because this gcloud does not have it: ${command}`);
+    for (const command of unchecked) assert.match(command, /^gcloud agent-registry /);
   });
 
   test('rejects invalid commands, flags, values and fields', async (t) => {
@@ -79,7 +90,7 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       dashboards: [alert],
       alerts: [alert],
     };
-    const rejected = await findRejected(gcloud!, input);
+    const { rejected } = await checkWithGcloud(gcloud!, input);
     assert.equal(rejected.length, 7, JSON.stringify(rejected));
   });
 });

@@ -15,6 +15,15 @@ interface Inventory {
   grants: Record<string, { member: string; role: string; kind: string; resource: string }>;
   apis: string[];
   manifests: Record<string, { spec: { template: { spec: { containers: Container[] } } } }>;
+  /** The values of the resources. */
+  pods: Record<string, { serviceAccountName: string; networks: object[]; containers: PodContainer[] }>;
+}
+
+interface PodContainer {
+  name: string;
+  after: string[];
+  startup: object[];
+  live: object[];
 }
 
 interface Container {
@@ -56,8 +65,14 @@ async function evaluate(
   const { planned_values } = JSON.parse(output) as {
     planned_values: { outputs: Record<keyof Inventory, { value: never }> };
   };
-  const { names, grants, apis, manifests } = planned_values.outputs;
-  return { names: names.value, grants: grants.value, apis: apis.value, manifests: manifests.value };
+  const { names, grants, apis, manifests, pods } = planned_values.outputs;
+  return {
+    names: names.value,
+    grants: grants.value,
+    apis: apis.value,
+    manifests: manifests.value,
+    pods: pods.value,
+  };
 }
 
 /** The resources that commands create, as `group name`. */
@@ -142,7 +157,7 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
     const settings = { API_IMAGE: 'a@sha256:1', WORKER_IMAGE: 'w@sha256:1', AGENT_DIR: '/agent' };
     const env = { ...settings, WORKER_ENV: 'A=b=c', DATABASE_CONNECTION: 'proxy' };
     await dryRun('deploy.sh', { RENDERED_DIR: dir, ...env }, ['services']);
-    const { manifests } = await evaluate(t, env);
+    const { manifests, pods } = await evaluate(t, env);
     const { parse } = await import('yaml');
     const { readFileSync } = await import('node:fs');
     for (const name of ['api', 'dispatcher', 'worker']) {
@@ -151,6 +166,21 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
         manifests[`longhaul-${name}`]!.spec.template.spec.containers,
         rendered.spec.template.spec.containers,
       );
+      const pod = pods[`longhaul-${name}`]!;
+      assert.equal(pod.serviceAccountName, rendered.spec.template.spec.serviceAccountName);
+      assert.deepEqual(
+        pod.containers.map(({ name: container, after, startup, live }) => [
+          container,
+          after,
+          startup.length,
+          live.length,
+        ]),
+        [
+          ['service', ['alloydb-auth-proxy'], 1, 1],
+          ['alloydb-auth-proxy', [], 1, 0],
+        ],
+      );
+      assert.deepEqual(pod.networks, [{ network: 'longhaul', subnetwork: 'longhaul', tags: ['longhaul'] }]);
     }
   });
 

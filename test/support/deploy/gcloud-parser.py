@@ -2,7 +2,10 @@
 
 Runs with gcloud's own Python; the argument is the SDK's lib directory. Reads JSON from standard input,
 {"commands": [[word, ...], ...], "manifests": [path, ...], "builds": [path, ...], "dashboards": [path, ...],
-"alerts": [path, ...]}, and prints a JSON list of the rejected items, as [item, reason].
+"alerts": [path, ...]}, and prints {"rejected": [[item, reason], ...], "beta": number, "unchecked": [command, ...]}.
+
+Commands that this gcloud has only as beta, although newer ones have them without it, are parsed as beta and counted. Commands that it
+does not have at all are listed as unchecked. Both are named here, so that nothing else passes by this way.
 """
 
 import contextlib
@@ -32,16 +35,21 @@ def attempt(what, action):
     rejected.append([what, f"{error} {output.getvalue()}".strip()])
 
 
-def known(words):
-  """Worker pools are beta in older versions of gcloud; the Agent Registry is missing there, and is not checked."""
-  if words[1:3] == ["run", "worker-pools"] and not os.path.exists(os.path.join(lib, "surface/agent_registry")):
-    return words[:1] + ["beta"] + words[1:]
-  return words
+def is_beta(path):
+  """Whether this gcloud has a group of commands, but not yet without "beta"."""
+  with open(os.path.join(lib, "surface", path, "__init__.py")) as source:
+    return "ReleaseTrack.GA" not in source.read()
 
 
-for words in map(known, request["commands"]):
+beta = 0
+unchecked = []
+for words in request["commands"]:
   if words[1:2] == ["agent-registry"] and not os.path.exists(os.path.join(lib, "surface/agent_registry")):
+    unchecked.append(" ".join(words))
     continue
+  if words[1:3] == ["run", "worker-pools"] and is_beta("run/worker_pools"):
+    words = words[:1] + ["beta"] + words[1:]
+    beta += 1
   attempt(" ".join(words), lambda words=words: parser.parse_args(words[1:]))
 
 
@@ -77,4 +85,4 @@ for path in request["manifests"]:
   attempt(path, lambda path=path: manifest(path))
 for path in request["builds"]:
   attempt(path, lambda path=path: build(path))
-print(json.dumps(rejected))
+print(json.dumps({"rejected": rejected, "beta": beta, "unchecked": unchecked}))

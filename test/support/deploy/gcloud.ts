@@ -26,8 +26,16 @@ export function findGcloud(): string | undefined {
   return undefined;
 }
 
-/** Returns the rejected items, each with the reason. */
-export async function findRejected(sdkDir: string, input: GcloudInput): Promise<[string, string][]> {
+export interface GcloudResult {
+  /** Items, each with the reason. */
+  rejected: [item: string, reason: string][];
+  /** How many commands were parsed as beta, because this gcloud has them only so. */
+  beta: number;
+  /** Commands that this gcloud does not have. */
+  unchecked: string[];
+}
+
+export async function checkWithGcloud(sdkDir: string, input: GcloudInput): Promise<GcloudResult> {
   const python = path.join(sdkDir, 'platform/bundledpythonunix/bin/python3');
   const script = path.join(projectDir, 'test/support/deploy/gcloud-parser.py');
   const ran = await run(
@@ -37,5 +45,5 @@ export async function findRejected(sdkDir: string, input: GcloudInput): Promise<
     JSON.stringify(input),
   );
   assert.equal(ran.code, 0, ran.errors);
-  return JSON.parse(ran.output) as [string, string][];
+  return JSON.parse(ran.output) as GcloudResult;
 }

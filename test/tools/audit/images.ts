@@ -1,6 +1,6 @@
 /**
  * Images without a digest, which their registry can replace. They are reported and not refused: each build pins them when it is
- * submitted (deploy/lib.sh).
+ * submitted (deploy/lib/common.sh).
  */
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';

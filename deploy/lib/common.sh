@@ -1,8 +1,8 @@
 # Functions that the steps share: query, create what is missing, grant. Each is safe to run again.
 # shellcheck shell=bash
 
-# shellcheck source=deploy/digests.sh
-source "$HERE/digests.sh"
+# shellcheck source=deploy/lib/digests.sh
+source "$HERE/lib/digests.sh"
 
 say() { printf '# %s\n' "$*"; }
 fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
@@ -75,7 +75,7 @@ grant_listed() {
     if [[ $when == "${2:-always}" || (-z ${2:-} && $when == "$WORKER_MODE") ]]; then
       bind "$role" "$(member "$account")" "$kind" "$resource"
     fi
-  done 3<"$HERE/access.txt"
+  done 3<"$HERE/lib/access.txt"
 }
 
 # bind <role> <member> <kind> <resource>: adds the binding of one line.
@@ -213,7 +213,8 @@ auth_proxy() {
   local container="- { name: alloydb-auth-proxy, image: \"$AUTH_PROXY_IMAGE\", args: [ARGUMENTS, $instance]"
   # By default, health is served on localhost only, where probes may not reach it.
   container+=', startupProbe: { httpGet: { path: /startup, port: 9090 }, periodSeconds: 2, failureThreshold: 30 }'
-  container+=', resources: { limits: { cpu: "1", memory: 256Mi } } }'
+  # 512 MiB is the minimum in a worker pool.
+  container+=', resources: { limits: { cpu: "1", memory: 512Mi } } }'
   AUTH_PROXY="        ${container/ARGUMENTS/$args}"
   AUTH_PROXY_OF_JOB="            ${container/ARGUMENTS/$args, --quitquitquit}"
   AUTH_PROXY_QUIT_URL=http://127.0.0.1:9091/quitquitquit

@@ -1,4 +1,4 @@
-# Functions that replace the tags of images by digests: for the builds that run (lib.sh), and for the files (pin-images.sh).
+# Functions that replace the tags of images by digests: for the builds that run (common.sh), and for the files (pin-images.sh).
 # shellcheck shell=bash
 
 # image_digest <image>: asks the registry for the digest behind the tag, by the API of the OCI distribution specification.

@@ -1,0 +1,131 @@
+# Functions for the revisions of the services and of the worker pool, which rollout.sh shares traffic and instances between.
+# shellcheck shell=bash
+
+# A dry run sees a revision that serves, and one that does not.
+readonly SEEN='{"metadata":{"annotations":{"run.googleapis.com/manualInstanceCount":"2"}},"status":{"latestCreatedRevisionName":"NEXT",
+  "traffic":[{"revisionName":"BEFORE","percent":100},{"revisionName":"NEXT","tag":"next"}]}}'
+
+# ask <placeholder> <command …>: runs a read-only command, and lets gcloud say why it fails. A dry run prints the placeholder.
+ask() {
+  local placeholder=$1
+  shift
+  if [[ $DRY_RUN == true ]]; then printf '%s' "$placeholder"; return; fi
+  gcloud "$@" --project="$PROJECT_ID" --quiet
+}
+
+# Sets targets to what the deployment has, workers first, and pool to its worker pool, if it has one.
+find_targets() {
+  local services pools name
+  services=$(ask "$PREFIX-dispatcher"$'\n'"$PREFIX-api" run services list --region="$REGION" --format='value(metadata.name)') ||
+    fail "the services of $REGION cannot be listed"
+  targets=() pool=''
+  if [[ $'\n'$services$'\n' != *$'\n'"$PREFIX-worker"$'\n'* ]]; then
+    find_worker_pools
+    pools=$(ask "$PREFIX-worker" "${WORKER_POOLS[@]}" list --region="$REGION" --format='value(metadata.name)') ||
+      fail "the worker pools of $REGION cannot be listed"
+    if [[ $'\n'$pools$'\n' == *$'\n'"$PREFIX-worker"$'\n'* ]]; then pool=$PREFIX-worker targets+=("$PREFIX-worker"); fi
+  fi
+  for name in worker dispatcher grpc api; do
+    if [[ $'\n'$services$'\n' == *$'\n'"$PREFIX-$name"$'\n'* ]]; then targets+=("$PREFIX-$name"); fi
+  done
+  ((${#targets[@]} > 0)) || fail "$PROJECT_ID has no services of $PREFIX in $REGION: run deploy/deploy.sh first"
+}
+
+# read_revisions <target>: sets NEXT to the newest revision, SERVING to those with a share, as REVISION=PERCENT, and for the pool
+# INSTANCES to its size.
+read_revisions() {
+  local -a describe=(run services describe)
+  if [[ $1 == "$pool" ]]; then describe=("${WORKER_POOLS[@]}" describe); fi
+  local json lines
+  json=$(ask "$SEEN" "${describe[@]}" "$1" --region="$REGION" --format=json) || fail "$1 cannot be read"
+  lines=$(python3 -S -c '
+import json, sys
+found = json.load(sys.stdin)
+status = found["status"]
+entries = status.get("traffic") or status.get("instanceSplits") or []
+newest = status["latestCreatedRevisionName"]
+shares = {}
+for entry in entries:
+    name = entry.get("revisionName") or newest
+    shares[name] = shares.get(name, 0) + (entry.get("percent") or 0)
+if not any(shares.values()):
+    shares[newest] = 100
+tagged = [entry["revisionName"] for entry in entries if entry.get("tag") == "next"]
+print((tagged or [newest])[0])
+print(found["metadata"].get("annotations", {}).get("run.googleapis.com/manualInstanceCount", "0"))
+print("\n".join("%s=%d" % share for share in shares.items() if share[1] > 0))
+' <<<"$json") || fail "the state of $1 cannot be read"
+  mapfile -t SERVING <<<"$lines"
+  NEXT=${SERVING[0]}
+  if [[ $1 == "$pool" ]]; then INSTANCES=${SERVING[1]}; fi
+  SERVING=("${SERVING[@]:2}")
+}
+
+# A pool of one instance cannot be split.
+check_instances() {
+  ((CANARY_PERCENT == 0 || INSTANCES >= 2)) ||
+    fail "$pool has $INSTANCES instance, which cannot be split: a canary needs WORKER_INSTANCES=2 or more. Nothing was changed"
+}
+
+# deploy_unused <target> <flags …>: deploys a revision without a share.
+deploy_unused() {
+  local target=$1
+  shift
+  if [[ $target == "$pool" ]]; then
+    change "${WORKER_POOLS[@]}" update "$target" --region="$REGION" --no-promote "$@"
+  else
+    change run services update "$target" --region="$REGION" --no-traffic --tag=next "$@"
+  fi
+}
+
+# give <target> <percent>: gives the newest revision a share; of a pool at least one instance.
+give() {
+  local percent=$2
+  if [[ $1 != "$pool" ]]; then
+    change run services update-traffic "$1" --region="$REGION" --to-tags="next=$percent"
+  elif ((percent == 100)); then
+    # By this, later deployments are promoted too.
+    change "${WORKER_POOLS[@]}" update-instance-split "$1" --region="$REGION" --to-latest
+  else
+    local least=$(((100 + INSTANCES - 1) / INSTANCES))
+    if ((percent < least)); then percent=$least; fi
+    change "${WORKER_POOLS[@]}" update-instance-split "$1" --region="$REGION" \
+      --to-revisions="${NEW[$1]}=$percent,${OLD[$1]}=$((100 - percent))"
+  fi
+}
+
+# restore <target> <revision>: gives it everything.
+restore() {
+  if [[ $1 == "$pool" ]]; then
+    change "${WORKER_POOLS[@]}" update-instance-split "$1" --region="$REGION" --to-revisions="$2=100"
+  else
+    change run services update-traffic "$1" --region="$REGION" --to-revisions="$2=100"
+  fi
+}
+
+# run_admin <seconds> <arguments …>: runs a command for operators in the job of the migration, which reaches the database.
+run_admin() {
+  local seconds=$1 entry
+  shift
+  entry=$(ask services/migrate/main.ts run jobs describe "$PREFIX-migrate" --region="$REGION" \
+    --format='value(spec.template.spec.template.spec.containers[0].args[0])') || return 1
+  local arguments
+  arguments=$(IFS=,; printf '%s' "${entry/migrate/admin},$*")
+  change run jobs execute "$PREFIX-migrate" --region="$REGION" --wait --task-timeout="${seconds}s" --container=service --args="$arguments"
+}
+
+# Refuses settings that are not numbers within their bounds.
+check_rollout() {
+  local name min max
+  while read -r name min max; do
+    if [[ ! ${!name} =~ ^[0-9]{1,5}$ ]] || ((10#${!name} < min || 10#${!name} > max)); then
+      fail "$name must be a number from $min to $max, not ${!name}"
+    fi
+  done <<'LIMITS'
+CANARY_PERCENT 0 99
+CANARY_TASKS 1 99999
+CANARY_TOLERANCE 0 100
+CANARY_SECONDS 60 21600
+DRAIN_WAIT_SECONDS 0 21600
+LIMITS
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# A fake gcloud for rollouts. $FAKE_PROJECT has a folder for each service and for the worker pool, with the files latest (number of the
+# newest revision), tag (the one behind the tag next), shares (lines REVISION PERCENT) and, for a pool, instances. Each command that
+# changes something is logged to "changes". A command that matches the pattern $FAKE_FAILURE fails; $FAKE_HANGS waits.
+set -euo pipefail
+
+line="$*"
+name='' split=''
+for word in "$@"; do
+  case $word in
+    longhaul-*) if [[ -z $name ]]; then name=$word; fi ;;
+    --to-tags=next=* | --to-revisions=*) split=${word#--to-*=} ;;
+  esac
+done
+target=$FAKE_PROJECT/$name
+
+change() {
+  printf '%s\n' "${line%% --project=*}" >>"$FAKE_PROJECT/changes"
+  if [[ -n ${FAKE_HANGS:-} && $line =~ $FAKE_HANGS ]]; then exec sleep 60; fi
+  if [[ -n ${FAKE_FAILURE:-} && $line =~ $FAKE_FAILURE ]]; then echo "ERROR: (gcloud) refused: $line" >&2; exit 1; fi
+}
+shares() { printf '%s\n' "$@" >"$target/shares"; }
+
+case $line in
+  'run worker-pools --help') ;;
+  'run services list '*) for path in "$FAKE_PROJECT"/longhaul-*; do if [[ ! -f $path/instances ]]; then basename "$path"; fi; done ;;
+  'run worker-pools list '*) for path in "$FAKE_PROJECT"/longhaul-*; do if [[ -f $path/instances ]]; then basename "$path"; fi; done ;;
+  'run jobs describe '*) echo "${FAKE_ENTRY:-services/migrate/main.ts}" ;;
+  'run jobs execute '*) change ;;
+  'run services describe '* | 'run worker-pools describe '*)
+    entries=''
+    while read -r revision percent; do entries+="{\"revisionName\":\"$revision\",\"percent\":$percent},"; done <"$target/shares"
+    kind=traffic annotations=''
+    if [[ -f $target/instances ]]; then
+      kind=instanceSplits annotations="\"run.googleapis.com/manualInstanceCount\":\"$(cat "$target/instances")\""
+    else
+      entries+="{\"revisionName\":\"$name-$(cat "$target/tag")\",\"tag\":\"next\"},"
+    fi
+    printf '{"metadata":{"annotations":{%s}},"status":{"latestCreatedRevisionName":"%s","%s":[%s]}}\n' \
+      "$annotations" "$name-$(cat "$target/latest")" "$kind" "${entries%,}"
+    ;;
+  'run services update '* | 'run worker-pools update '*)
+    change
+    echo $(($(cat "$target/latest") + 1)) >"$target/latest"
+    cp "$target/latest" "$target/tag"
+    ;;
+  'run services update-traffic '*--to-tags=*)
+    change
+    next=$name-$(cat "$target/tag") percent=${split#next=}
+    read -r before _ <"$target/shares"
+    if ((percent == 100)); then shares "$next 100"; else shares "$before $((100 - percent))" "$next $percent"; fi
+    ;;
+  'run worker-pools update-instance-split '*--to-latest*) change; shares "$name-$(cat "$target/latest") 100" ;;
+  'run services update-traffic '* | 'run worker-pools update-instance-split '*)
+    change
+    IFS=, read -r -a parts <<<"$split"
+    shares "${parts[@]/=/ }"
+    ;;
+  *) echo "fake gcloud: unknown command: $line" >&2; exit 2 ;;
+esac
