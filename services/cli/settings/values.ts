@@ -1,5 +1,6 @@
 /** Parsers of option values, for commander. */
 import { InvalidArgumentError } from 'commander';
+import type { JsonObject } from '#shared/domain/message.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
 
 /** Seconds, at most a week: a longer time does not fit a timer. */
@@ -72,4 +73,14 @@ export function parseState(value: string): TaskState {
     throw new InvalidArgumentError(`Expected one of ${names.join(', ')}.`);
   }
   return found;
+}
+
+export function parseJsonObject(value: string): JsonObject {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as JsonObject;
+  } catch {
+    // Not JSON.
+  }
+  throw new InvalidArgumentError('Expected a JSON object, such as {"key": "value"}.');
 }

@@ -81,6 +81,23 @@ describe('longhaul', () => {
     assert.match(again.stderr, new RegExp(`^${id}: `));
   });
 
+  test('send passes metadata on, and names what the agent does not offer', { timeout }, async () => {
+    const priority = 'https://longhaul.dev/ext/priority/v1';
+    const json = ['--json', '--detach'];
+    const sent = await done([
+      'send',
+      'Hi',
+      '--metadata',
+      JSON.stringify({ [priority]: 3, mine: 'x' }),
+      ...json,
+    ]);
+    assert.equal(JSON.parse(await done(['get', JSON.parse(sent).task.id, '--json'])).metadata.mine, 'x');
+    const tier = await longhaul(['send', 'Hi', '--tier', 'flex']);
+    assert.deepEqual([tier.status, /offers no service tiers/.test(tier.stderr)], [2, true], tier.stderr);
+    const wrong = await longhaul(['send', 'Hi', '--metadata', JSON.stringify({ [priority]: 99 })]);
+    assert.match(wrong.stderr, /must be a whole number from -10 to 10/);
+  });
+
   test('watch resumes after the last event when the api restarts', { timeout }, async (t) => {
     const id = (await done(['send', 'Good morning', '--at', '1h', '--detach'])).trim();
     const watch = runNode(t, ['services/cli/main.ts', 'watch', id, '--json'], {

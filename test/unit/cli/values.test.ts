@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { addCreateCommand } from '#services/cli/commands/schedules/create.ts';
 import { request } from '#services/cli/agent/http.ts';
+import { parseJsonObject } from '#services/cli/settings/values.ts';
 import { Command, CommanderError } from 'commander';
 import { freePort } from '../../support/ports.ts';
 
@@ -37,5 +38,14 @@ describe('a request to an agent that does not run', () => {
       request(`http://127.0.0.1:${await freePort()}/`),
       /ECONNREFUSED\. Nothing listens there: .*longhaul dev/,
     );
+  });
+});
+
+describe('longhaul send --metadata', () => {
+  test('takes an object of JSON and nothing else', () => {
+    assert.deepEqual(parseJsonObject('{"a": 1}'), { a: 1 });
+    for (const value of ['a=1', '[1]', 'null', '1']) {
+      assert.throws(() => parseJsonObject(value), /Expected a JSON object, such as/);
+    }
   });
 });

@@ -1,9 +1,12 @@
 /** `longhaul send`: sends a message that starts a task. */
 import type { Command } from 'commander';
+import type { JsonObject } from '#shared/domain/message.ts';
+import { serviceTierExtension } from '#shared/domain/service-tier.ts';
+import type { Agent } from '../../agent/connect.ts';
 import { usageError, type ExitStatus } from '../../failure.ts';
 import { runOnAgent, type Context } from '../../run.ts';
 import { checkUrl } from '../../settings/settings.ts';
-import { parseTime } from '../../settings/values.ts';
+import { parseJsonObject, parseTime } from '../../settings/values.ts';
 import { createMessage } from './message.ts';
 import { addFileOption, addSendOptions, sendAndWait, type SendOptions } from './send-and-wait.ts';
 
@@ -11,6 +14,8 @@ interface Options extends SendOptions {
   file: string[];
   webhook?: string;
   at?: string;
+  tier?: string;
+  metadata?: JsonObject;
   context?: string;
   messageId?: string;
 }
@@ -29,6 +34,12 @@ export function addSendCommand(program: Command): void {
       'start later: a time such as 2030-01-31T08:00:00Z, or a delay such as 10m',
       parseTime,
     )
+    .option('--tier <tier>', 'service tier of the model calls, if the agent offers it, such as flex')
+    .option(
+      '--metadata <json>',
+      'metadata of the request: a JSON object, such as {"https://longhaul.dev/ext/priority/v1": 5}',
+      parseJsonObject,
+    )
     .option('--context <id>', 'continue a conversation')
     .option('--message-id <id>', 'id of the message: sent again, it starts no second task');
   addSendOptions(command)
@@ -40,7 +51,8 @@ Examples:
   longhaul send "Summarise this." --file report.pdf --stream
   git diff | longhaul send - --wait > review.txt
   id=$(longhaul send "Long work" --detach --webhook http://localhost:9000/)
-  longhaul send "Good morning" --at 2030-01-31T08:00:00Z --detach`,
+  longhaul send "Good morning" --at 2030-01-31T08:00:00Z --detach
+  longhaul send "No hurry" --tier flex --metadata '{"https://longhaul.dev/ext/priority/v1": -5}'`,
     )
     .action((text: string | undefined, options: Options) =>
       runOnAgent(options, (context) => send(text, context)),
@@ -49,12 +61,8 @@ Examples:
 
 async function send(text: string | undefined, context: Context<Options>): Promise<ExitStatus> {
   const { agent, options } = context;
-  const { webhook, at, context: contextId, messageId } = options;
-  if (at !== undefined && !agent.supports(scheduleExtension)) {
-    throw usageError(
-      `${agent.card.name} cannot start tasks later: its card does not list ${scheduleExtension}`,
-    );
-  }
+  const { webhook, context: contextId, messageId } = options;
+  const metadata = createMetadata(agent, options);
   if (webhook !== undefined && agent.card.capabilities?.pushNotifications !== true) {
     throw usageError(`${agent.card.name} sends no webhooks: its card does not list push notifications`);
   }
@@ -67,6 +75,29 @@ async function send(text: string | undefined, context: Context<Options>): Promis
     ...(webhook !== undefined && {
       configuration: { taskPushNotificationConfig: { url: checkUrl(webhook) } },
     }),
-    ...(at !== undefined && { metadata: { [scheduleExtension]: { startAt: at } } }),
+    ...(metadata !== undefined && { metadata }),
   });
+}
+
+/** @throws {CliError} if the agent does not know what an option asks for, or two of them set the same */
+function createMetadata(agent: Agent, { at, tier, metadata }: Options): JsonObject | undefined {
+  const { name } = agent.card;
+  if (at !== undefined && !agent.supports(scheduleExtension)) {
+    throw usageError(`${name} cannot start tasks later: its card does not list ${scheduleExtension}`);
+  }
+  if (tier !== undefined && !agent.supports(serviceTierExtension)) {
+    throw usageError(`${name} offers no service tiers: its card does not list ${serviceTierExtension}`);
+  }
+  const own: JsonObject = {
+    ...(at !== undefined && { [scheduleExtension]: { startAt: at } }),
+    ...(tier !== undefined && { [serviceTierExtension]: tier }),
+  };
+  const twice = Object.keys(own).find((key) => metadata !== undefined && Object.hasOwn(metadata, key));
+  if (twice !== undefined) {
+    throw usageError(
+      `--metadata sets ${twice}, and so does ${twice === scheduleExtension ? '--at' : '--tier'}`,
+    );
+  }
+  const all = { ...metadata, ...own };
+  return Object.keys(all).length === 0 ? undefined : all;
 }
