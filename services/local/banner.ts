@@ -3,13 +3,14 @@ import type { LocalOptions, ModelSource } from './options.ts';
 import type { LocalStack } from './stack.ts';
 
 const modelDescriptions: Record<ModelSource, string> = {
-  offline: 'offline model (simple rules, no network). For Gemini: GEMINI_API_KEY=… npm start',
+  offline: 'offline model (simple rules, no network)',
   'gemini-api': 'Gemini, with your API key',
   'vertex-ai': 'Gemini on Vertex AI',
   'custom-url': 'the server at GOOGLE_GEMINI_BASE_URL',
 };
 
-export function createServicesBanner(stack: LocalStack, options: LocalOptions): string {
+/** @param usesModel whether the agent may call a model; one behind a gateway runs elsewhere */
+export function createServicesBanner(stack: LocalStack, options: LocalOptions, usesModel: boolean): string {
   const url = `http://localhost:${stack.port}`;
   const workers =
     options.workers === 0 ? '\n  Workers        none (WORKERS=0): tasks are accepted but do not run' : '';
@@ -19,7 +20,7 @@ export function createServicesBanner(stack: LocalStack, options: LocalOptions): 
 ${describeConsole(url, options)}  Agent card     ${url}/.well-known/agent-card.json
   gRPC           localhost:${stack.grpcPort}
   Agent          ${describeAgent(options)}
-  Model          ${modelDescriptions[options.model]}
+  Model          ${describeModel(options, usesModel)}
   Data           ${describeData(stack, options)}${describeCallers(options)}
   Webhooks       may be sent to this machine${workers}
 
@@ -36,12 +37,12 @@ ${createCurl(url, options, 'GetTask', '{"id":"TASK_ID"}')}
 }
 
 /** Valid shell code: its comments and exports can be pasted into another terminal. */
-export function createInfraBanner(stack: LocalStack, options: LocalOptions): string {
+export function createInfraBanner(stack: LocalStack, options: LocalOptions, usesModel: boolean): string {
   const exports = Object.entries(stack.variables).map(([name, value]) => `export ${name}=${quote(value)}`);
   return `
 # The infrastructure is running. Press Ctrl-C to stop it.
 #   Agent   ${describeAgent(options)}
-#   Model   ${modelDescriptions[options.model]}
+#   Model   ${describeModel(options, usesModel)}
 #   Data    ${describeData(stack, options)}
 #
 # Set these variables in the terminals in which you run the services. Also export the variables
@@ -65,9 +66,18 @@ function createCurl(url: string, { authModes }: LocalOptions, method: string, pa
 }
 
 /** An agent in code may call the model or not. */
-function describeAgent({ agentFile, agentModule }: LocalOptions): string {
-  if (agentModule !== undefined) return `${agentModule} (AGENT_MODULE); it decides whether the model is used`;
-  return agentFile === undefined ? 'agent.yaml of this project' : `${agentFile} (AGENT_FILE)`;
+function describeAgent({ agentFile, agentModule, dev }: LocalOptions): string {
+  const from = (variable: string): string => (dev ? '' : ` (${variable})`);
+  if (agentModule !== undefined)
+    return `${agentModule}${from('AGENT_MODULE')}; it decides whether the model is used`;
+  return agentFile === undefined ? 'agent.yaml of this project' : `${agentFile}${from('AGENT_FILE')}`;
+}
+
+function describeModel({ model, dev, infra }: LocalOptions, usesModel: boolean): string {
+  if (!usesModel) return 'none: the agent runs elsewhere';
+  if (model !== 'offline') return modelDescriptions[model];
+  const command = dev ? 'npx longhaul dev' : `npm start${infra ? ' -- --infra' : ''}`;
+  return `${modelDescriptions[model]}. For Gemini: GEMINI_API_KEY=… ${command}`;
 }
 
 function describeConsole(url: string, { console: isServed }: LocalOptions): string {

@@ -12,6 +12,8 @@ export interface LocalOptions {
   infra: boolean;
   /** Whether to restart the workers when a file of the agent changes. */
   watch: boolean;
+  /** Whether `longhaul dev` has started it, whose options the texts then name. */
+  dev: boolean;
   /** The port of the API. 0: any free port. */
   port: number;
   /** The gRPC port of the API. Undefined: a free port next to `port`. */
@@ -65,13 +67,19 @@ Instead of the embedded infrastructure:
   CLOUD_TASKS_EMULATOR_HOST   use the Cloud Tasks emulator at this host:port`;
 
 /** @throws {ConfigError} for unknown arguments */
-export function parseArguments(args: readonly string[]): { infra: boolean; watch: boolean; help: boolean } {
+export function parseArguments(args: readonly string[]): {
+  infra: boolean;
+  watch: boolean;
+  dev: boolean;
+  help: boolean;
+} {
   try {
     const { values } = parseArgs({
       args: [...args],
       options: {
         infra: { type: 'boolean', default: false },
         watch: { type: 'boolean', default: false },
+        dev: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
       strict: true,
@@ -85,7 +93,7 @@ export function parseArguments(args: readonly string[]): { infra: boolean; watch
 
 /** @throws {ConfigError} with all invalid values */
 export function readOptions(
-  { infra = false, watch = false }: Partial<Pick<LocalOptions, 'infra' | 'watch'>>,
+  { infra = false, watch = false, dev = false }: Partial<Pick<LocalOptions, 'infra' | 'watch' | 'dev'>>,
   environment: Environment,
 ): LocalOptions {
   const env = new EnvReader(environment);
@@ -108,6 +116,7 @@ export function readOptions(
   const options: LocalOptions = {
     infra,
     watch,
+    dev,
     port: env.number('PORT', 8080, { min: 0, max: 65_535 }),
     grpcPort: env.number('GRPC_PORT', 0, { min: 0, max: 65_535 }) || undefined,
     dataDir: path.resolve(env.optional('DATA_DIR') ?? defaultDataDir),

@@ -15,11 +15,14 @@ export async function findEphemeralPort(): Promise<number> {
   return port;
 }
 
-/** @throws {ConfigError} if another program listens on the port, or the user may not listen on it */
-export async function assertPortFree(variable: string, port: number): Promise<void> {
+/**
+ * @param setting sets the port: what precedes its number
+ * @throws {ConfigError} if another program listens on the port, or the user may not listen on it
+ */
+export async function assertPortFree(setting: string, port: number): Promise<void> {
   if (await isPortFree(port)) return;
   throw new ConfigError([
-    `port ${port} is in use by another program. Choose another port, for example ${variable}=${port + 10}`,
+    `port ${port} is in use by another program. Choose another port, for example ${setting}${port + 10}`,
   ]);
 }
 
@@ -39,7 +42,7 @@ async function isPortFree(port: number): Promise<boolean> {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EACCES') {
-      throw new ConfigError([`this user may not listen on port ${port}. Set PORT to a port above 1023`]);
+      throw new ConfigError([`this user may not listen on port ${port}. Choose a port above 1023`]);
     }
     return false;
   } finally {

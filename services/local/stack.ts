@@ -78,8 +78,8 @@ async function checkSecrets(env: Environment): Promise<void> {
 async function choosePorts(options: LocalOptions): Promise<ServicePorts> {
   const port = options.port === 0 ? await findEphemeralPort() : options.port;
   if (!options.infra) {
-    await assertPortFree('PORT', port);
-    if (options.grpcPort !== undefined) await assertPortFree('GRPC_PORT', options.grpcPort);
+    await assertPortFree(options.dev ? '--port ' : 'PORT=', port);
+    if (options.grpcPort !== undefined) await assertPortFree('GRPC_PORT=', options.grpcPort);
   }
   const grpcPort = options.grpcPort ?? (await findPortFrom(port + 1));
   // The port of the api is still free: no service has started.

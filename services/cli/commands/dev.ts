@@ -27,7 +27,7 @@ export function addDevCommand(program: Command): void {
       for (const file of agent) useAgent(file);
       useAgentOfFolder(command);
       if (port !== undefined) process.env['PORT'] = String(port);
-      await runMain('local', watch ? ['--watch'] : []);
+      await runMain('local', watch ? ['--dev', '--watch'] : ['--dev']);
     });
 }
 

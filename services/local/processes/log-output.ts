@@ -40,7 +40,8 @@ export function parseLine(line: string, severity: 'INFO' | 'ERROR'): LogEntry {
   return { severity, message: line };
 }
 
-function formatAsJson(service: string, entry: LogEntry): string {
+/** Returns one line of JSON. */
+export function formatAsJson(service: string, entry: LogEntry): string {
   const { service: _, ...rest } = entry;
   return JSON.stringify({ service, time: new Date().toISOString(), ...rest });
 }

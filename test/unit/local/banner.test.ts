@@ -13,8 +13,8 @@ const stack: LocalStack = {
   variables: {},
 };
 
-function create(environment: Record<string, string>): string {
-  return createServicesBanner(stack, readOptions({}, environment));
+function create(environment: Record<string, string>, { dev = false, usesModel = true } = {}): string {
+  return createServicesBanner(stack, readOptions({ dev }, environment), usesModel);
 }
 
 describe('the banner', () => {
@@ -29,8 +29,15 @@ describe('the banner', () => {
     assert.match(create({ AGENT_FILE: 'agent.yaml' }), /Agent {10}agent\.yaml \(AGENT_FILE\)/);
     const module = { AGENT_MODULE: 'test/support/agents/echo.ts' };
     assert.match(create(module), /Agent {10}test\/support\/agents\/echo\.ts \(AGENT_MODULE\)/);
-    const infra = createInfraBanner(stack, readOptions({ infra: true }, module));
+    const infra = createInfraBanner(stack, readOptions({ infra: true }, module), true);
     assert.match(infra, /^# {3}Agent {3}test\/support\/agents\/echo\.ts/m);
+  });
+
+  test('names the command that uses Gemini, if the agent may call a model', () => {
+    assert.match(create({}), /offline model .*GEMINI_API_KEY=… npm start$/m);
+    assert.match(create({}, { dev: true }), /offline model .*GEMINI_API_KEY=… npx longhaul dev$/m);
+    assert.match(create({}, { usesModel: false }), /Model {10}none: the agent runs elsewhere\n/);
+    assert.match(create({ GEMINI_API_KEY: 'key' }), /Model {10}Gemini, with your API key\n/);
   });
 
   test('names the address of the console, unless it is off', () => {
