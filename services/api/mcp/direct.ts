@@ -11,6 +11,7 @@ import { toClientError } from '../handler/errors.ts';
 import { sendFailure, type FailureFormat } from '../http/failure.ts';
 import { isObject } from './capabilities.ts';
 import { errorCode, hasStatus, toMcpError, type McpError } from './errors.ts';
+import { toServerInfo } from './info.ts';
 import type { Method } from './methods.ts';
 import { serverInfoKey, type ClientCapabilities } from './protocol.ts';
 
@@ -44,8 +45,7 @@ export async function answerDirectly(
   try {
     const call = { context, capabilities, meta, inputResponses: responses, requestState };
     const result = await run(params, { era: 'modern', ...call });
-    const { name, version } = getFullCard();
-    const _meta = { [serverInfoKey]: { name, version } };
+    const _meta = { [serverInfoKey]: toServerInfo(getFullCard()) };
     const whole = { resultType: 'complete', _meta, ...result };
     void reply.send(JSON.stringify({ jsonrpc: '2.0', id, result: whole }));
   } catch (error) {

@@ -16,6 +16,7 @@ import {
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { toClientError } from '../handler/errors.ts';
 import { hasStatus, toMcpError } from './errors.ts';
+import { toServerInfo } from './info.ts';
 import type { Era, Method, Params } from './methods.ts';
 import { clientCapabilitiesKey, tasksExtension, type ClientCapabilities } from './protocol.ts';
 import type { McpCall } from './tools/calls.ts';
@@ -60,7 +61,7 @@ export function createMcpServing(parts: McpServingParts): ServeMcp {
       era === 'modern'
         ? { tools: {}, extensions: { [tasksExtension]: {} } }
         : { tools: {}, tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } } };
-    const server = new AgentServer(toInfo(getFullCard()), { capabilities, instructions, cacheHints });
+    const server = new AgentServer(toServerInfo(getFullCard()), { capabilities, instructions, cacheHints });
     for (const [method, run] of methods[era]) {
       server.setRequestHandler(method, { params: anyParams }, async (params, context) => {
         try {
@@ -84,16 +85,6 @@ export function createMcpServing(parts: McpServingParts): ServeMcp {
       ...(body !== undefined && { parsedBody: body }),
       authInfo: { token: '', clientId: '', scopes: [], extra: { exchange } },
     });
-}
-
-function toInfo({ name, version, description, documentationUrl, iconUrl }: AgentCard) {
-  return {
-    name,
-    version,
-    description,
-    ...(documentationUrl && { websiteUrl: documentationUrl }),
-    ...(iconUrl && { icons: [{ src: iconUrl }] }),
-  };
 }
 
 const instructions =
