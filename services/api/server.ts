@@ -27,6 +27,7 @@ import type { CardSigner } from './card/signature.ts';
 import type { ReadConsole } from './console/files.ts';
 import { consolePath } from './console/path.ts';
 import { registerConsole } from './console/routes.ts';
+import { createRouteCaller } from './extensions/call-route.ts';
 import { registerScheduleRoutes, type ScheduleRoutesParts } from './extensions/schedules/routes.ts';
 import { registerOpsRoutes, type OpsRoutesParts } from './extensions/ops/routes.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
@@ -74,7 +75,8 @@ export interface ApiServerParts {
   callbacks: CallbackRoutesParts;
   geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
   /** Undefined: MCP is not served. */
-  mcp?: Omit<McpRoutesParts, 'bodyLimitBytes' | 'corsOrigins' | 'publicUrl' | 'log'> | undefined;
+  mcp?:
+    Omit<McpRoutesParts, 'bodyLimitBytes' | 'callRoute' | 'corsOrigins' | 'publicUrl' | 'log'> | undefined;
   /** Undefined: the console is not served. */
   readConsole?: ReadConsole | undefined;
   /** For the console: the address of a task's traces. */
@@ -135,10 +137,12 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
   const listExtensionRoutes = (): readonly string[] => extensionRoutes;
   registerRest(app, { handler, bodyLimitBytes, card, conditional, listExtensionRoutes, log });
-  registerWebhookRoutes(app, webhooks);
-  registerTasksRoutes(app, parts.tasks);
+  const openRoutes = [
+    ...registerWebhookRoutes(app, webhooks),
+    ...registerTasksRoutes(app, parts.tasks),
+    ...registerOpsRoutes(app, parts.ops),
+  ];
   registerScheduleRoutes(app, parts.schedules);
-  registerOpsRoutes(app, parts.ops);
   registerFileRoutes(app, { db: webhooks.db, log });
   registerCallbackRoutes(app, parts.callbacks);
   registerAgentNotifications(app, parts.callbacks);
@@ -149,7 +153,8 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   });
 
   const { readConsole, publicUrl, traceUrl, mcp } = parts;
-  if (mcp !== undefined) registerMcp(app, { ...parts, ...mcp });
+  if (mcp !== undefined)
+    registerMcp(app, { ...parts, ...mcp, callRoute: createRouteCaller(openRoutes, parts) });
   if (readConsole !== undefined) registerConsole(app, { readFiles: readConsole, publicUrl, traceUrl, log });
 
   app.setErrorHandler(async (error, request, reply) => {

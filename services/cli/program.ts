@@ -7,6 +7,7 @@ import { addDevCommand } from './commands/dev.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addStatsCommand, addUsageCommand } from './commands/figures.ts';
 import { addInitCommand } from './commands/init.ts';
+import { addMcpCommand } from './commands/mcp.ts';
 import { addProfileCommands } from './commands/profile.ts';
 import { addScheduleCommands } from './commands/schedules/commands.ts';
 import { addServiceCommands } from './commands/services.ts';
@@ -47,6 +48,7 @@ export function createProgram(): Command {
   addProfileCommands(program);
   addOpsCommands(program);
   addDoctorCommand(program);
+  addMcpCommand(program);
   addCompletionCommand(program);
   program.commandsGroup('Run the services:');
   addInitCommand(program);

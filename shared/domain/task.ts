@@ -20,6 +20,11 @@ export const taskStates = [
 
 export type TaskState = (typeof taskStates)[number];
 
+/** Returns the short name of a state, such as `input-required`. */
+export function toStateName(state: TaskState): string {
+  return state.replace('TASK_STATE_', '').toLowerCase().replaceAll('_', '-');
+}
+
 /** The coarse state that the gate stores (as these numbers): enough to decide which writes are allowed. */
 export const stateClass = { runnable: 0, interrupted: 1, terminal: 2 } as const;
 export type StateClass = (typeof stateClass)[keyof typeof stateClass];

@@ -3,6 +3,7 @@
  * are ISO 8601 in UTC with milliseconds. Optional fields are absent if they have no value, never null.
  */
 import type { EventKind } from './events.ts';
+import type { Message } from './message.ts';
 import type { AttemptOutcome, TaskState } from './task.ts';
 import type { ModelUsage, Usage } from './usage.ts';
 import type { Wait } from './wait.ts';
@@ -129,4 +130,48 @@ export interface OwnersUsage {
   since: string;
   until: string;
   lines: (Usage & { day: string; owner: string })[];
+}
+
+/** A task of any owner, for operators. */
+export interface OpsTask extends Omit<TaskSummary, 'usage' | 'webhook'> {
+  tenant: string;
+  owner: string;
+  turn: number;
+  /** The worker that runs the turn, or has run it last. */
+  worker?: string;
+  /** Attempts of the turn since its last recorded step. */
+  attempts: number;
+  /** Failures of partners in a row, and since when. */
+  failures: number;
+  failingSince?: string;
+  /** When the turn may run, unless the task waits for its user or has ended. */
+  runAt?: string;
+  deadlineAt?: string;
+  /** The message of the turn, and that of the status. Texts are cut. */
+  message?: Message;
+  statusMessage?: Message;
+}
+
+/** The records of the steps of a turn, for operators. */
+export interface OpsSteps {
+  taskId: string;
+  turn: number;
+  /** In their order. */
+  steps: OpsStep[];
+  /** For the steps before these. Empty: there are none. */
+  nextPageToken: string;
+}
+
+export interface OpsStep {
+  name: string;
+  occurrence: number;
+  startedAt: string;
+  /** Absent while it runs, or waits. */
+  endedAt?: string;
+  /** The arguments of a call of a tool by the model, as JSON. Other steps record no input. */
+  input?: string;
+  /** JSON. */
+  output?: string;
+  /** Bytes of the output, if it is cut or left out. */
+  cutFromBytes?: number;
 }

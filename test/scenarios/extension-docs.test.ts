@@ -255,6 +255,9 @@ describe('docs/extensions', { skip }, () => {
     assert.equal(typeof backlog!.body.turnsWaiting, 'number');
     assert.deepEqual(work!.body, { work: [] });
     assert.ok(owners!.body.owners.some(({ owner }: { owner: string }) => owner === 'anonymous'));
+    const [task, steps] = await run('operator.md 2', ['TASK_ID', id]);
+    assert.equal(task!.body.owner, 'anonymous');
+    assert.equal(steps!.body.steps[0].name, 'model');
     const held = await stack.submit('Good morning', {
       metadata: {
         'https://longhaul.dev/ext/schedule/v1': { startAt: new Date(Date.now() + 3_600_000).toISOString() },
@@ -264,9 +267,9 @@ describe('docs/extensions', { skip }, () => {
       `update gates set worker = 'held', claimed_at = now(), lease_until = now() + interval '1 hour' where task_id = $1`,
       [held.id],
     );
-    const [woken, drained] = await run('operator.md 2', ['"WORKER"', '"held"']);
+    const [woken, drained] = await run('operator.md 3', ['"WORKER"', '"held"']);
     assert.deepEqual([woken!.body, drained!.body], [{ taskIds: [] }, { worker: 'held' }]);
-    const [found] = await run('operator.md 3', ['OWNER', 'anonymous'], ['_FAILED', '_COMPLETED']);
+    const [found] = await run('operator.md 4', ['OWNER', 'anonymous'], ['_FAILED', '_COMPLETED']);
     assert.ok(found!.body.tasks.length > 0);
   });
 

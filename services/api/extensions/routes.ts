@@ -37,7 +37,8 @@ export interface ExtensionCall {
   accept: string;
   /** Empty for GET and DELETE. */
   body: Params;
-  reply: FastifyReply;
+  /** Returns the response, for routes that stream. */
+  getReply: () => FastifyReply;
 }
 
 export interface ExtensionRoute<Parts> {
@@ -52,11 +53,28 @@ export interface ExtensionRoute<Parts> {
   handle: (parts: Parts, call: ExtensionCall) => Promise<unknown>;
 }
 
+/** A call of a route before its caller is known to have the right to make it. */
+export type RouteRequest = Pick<ExtensionCall, 'context' | 'path' | 'query' | 'accept' | 'getReply'> & {
+  readBody: () => Params;
+  /** The path names a tenant, so the query must not. */
+  hasTenant: boolean;
+};
+
+/** A route with its parts, for callers in this process (call-route.ts). */
+export interface OpenRoute {
+  method: ExtensionRoute<never>['method'];
+  path: string;
+  /** Reads of it are audited. */
+  isReadAudited: boolean;
+  run: (request: RouteRequest) => Promise<unknown>;
+}
+
+/** Registers the routes, with and without a tenant in the path, and returns them. */
 export function registerExtensionRoutes<Parts extends { log: Logger }>(
   app: FastifyInstance,
   parts: Parts,
   routes: readonly ExtensionRoute<Parts>[],
-): void {
+): OpenRoute[] {
   for (const prefix of [restPath, `${restPath}/:tenant`]) {
     for (const route of routes) {
       const url = prefix + route.path;
@@ -67,34 +85,41 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
         method: route.method,
         url,
         config,
-        handler: (request, reply) => run(route, request, reply),
+        handler: (request, reply) => answer(route, request, reply),
       });
     }
   }
+  return routes.map((route) => ({
+    method: route.method,
+    path: route.path,
+    isReadAudited: route.scope === 'operator',
+    run: (request) => runRoute(route, parts, request),
+  }));
 
-  async function run(
+  async function answer(
     route: ExtensionRoute<Parts>,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> {
     void reply.header('content-type', 'application/json');
-    const { scope } = route;
     try {
       const { method } = request;
       const { accept = '' } = request.headers;
       const { tenant, ...path } = request.params as Record<string, string>;
-      const name = `${method} ${toReadablePath(route.path)}`;
       const query = new Query(request.query);
       const context = createHttpCallContext(request, reply, tenant ?? query.string('tenant'));
       warnClient.set(context, createWarner(reply, parts.log));
-      const user = getAuthenticated(context);
       // On refusals too: they are how a caller without a scope learns about it.
-      void reply.header(scopesHeader, [...user.scopes].join(', '));
-      requireScope(user, scope ?? (method === 'GET' ? 'read' : 'send'), name);
-      query.checkKnown(listParameters(route, tenant !== undefined), name);
-      const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
-      const caller = selectCaller(getCaller(context), user, query);
-      const result = await route.handle(parts, { caller, user, context, path, query, accept, body, reply });
+      void reply.header(scopesHeader, [...getAuthenticated(context).scopes].join(', '));
+      const result = await runRoute(route, parts, {
+        context,
+        path,
+        query,
+        accept,
+        getReply: () => reply,
+        readBody: () => (method === 'POST' || method === 'PUT' ? readBody(request) : {}),
+        hasTenant: tenant !== undefined,
+      });
       // Awaiting a reply waits until it has been sent or its client has left, and returns undefined.
       if (result === undefined) return reply;
       return await reply.send(JSON.stringify(result));
@@ -102,6 +127,23 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
       return sendFailure(reply, parts.log, error, jsonStatusFailure);
     }
   }
+}
+
+/** Checks the rights of the caller and the names of the parameters, and runs the route. */
+async function runRoute<Parts>(
+  route: ExtensionRoute<Parts>,
+  parts: Parts,
+  { readBody, hasTenant, ...request }: RouteRequest,
+): Promise<unknown> {
+  const { method, scope = method === 'GET' ? 'read' : 'send' } = route;
+  const { context, query } = request;
+  const name = `${method} ${toReadablePath(route.path)}`;
+  const user = getAuthenticated(context);
+  requireScope(user, scope, name);
+  query.checkKnown(listParameters(route, hasTenant), name);
+  const body = readBody();
+  const caller = selectCaller(getCaller(context), user, query);
+  return route.handle(parts, { ...request, caller, user, body });
 }
 
 function listParameters(route: Pick<ExtensionRoute<never>, 'query' | 'scope'>, hasTenant: boolean): string[] {

@@ -3,7 +3,8 @@
  * credential's scope, and reads of what belongs to others. A route that is added later is audited by default.
  */
 import type { FastifyInstance, FastifyRequest, onSendHookHandler } from 'fastify';
-import type { AuditLog } from '#shared/runtime/audit.ts';
+import type { AuditEntry, AuditLog } from '#shared/runtime/audit.ts';
+import type { AuthenticatedCaller } from '../auth/caller.ts';
 import { restPath } from '../bindings/rest/rest.ts';
 import { describeActor } from '../handler/audit.ts';
 import { findAdmittedCaller } from '../limits/admission.ts';
@@ -24,30 +25,57 @@ export function registerAudit(app: FastifyInstance, audit: AuditLog): void {
   app.addHook('onRoute', (route) => {
     const { audit: kind } = route.config ?? {};
     if (kind === 'operation') return;
-    const action = toPattern(route.url);
+    const path = toPattern(route.url);
     const writeEntry: onSendHookHandler = (request, reply, payload, done) => {
-      const owner = getNamedOwner(request);
-      const isChange = !readMethods.has(request.method);
-      const { statusCode: status } = reply;
-      if (isChange || kind === 'read' || owner !== undefined || status === 403) {
-        audit.write({
-          action: `${request.method} ${action}`,
-          result: status < 400 ? 'ok' : status < 500 ? 'refused' : 'failed',
-          reason: status < 400 ? undefined : status,
-          ...describeActor(findAdmittedCaller(request)),
-          address: request.ip,
-          ...getTarget(request),
-          details: owner === undefined ? undefined : { owner },
-        });
-      }
+      auditRequest(audit, {
+        method: request.method,
+        path,
+        status: reply.statusCode,
+        isReadAudited: kind === 'read',
+        owner: getNamedOwner(request.query),
+        caller: findAdmittedCaller(request),
+        address: request.ip,
+        ...getTarget(request),
+      });
       done(null, payload);
     };
     route.onSend = [writeEntry, ...[route.onSend ?? []].flat()];
   });
 }
 
+export interface AuditedRequest extends Pick<AuditEntry, 'tenant' | 'address' | 'target'> {
+  method: string;
+  path: string;
+  /** That of the answer. */
+  status: number;
+  isReadAudited: boolean;
+  /** The owner that an operator names. */
+  owner: string | undefined;
+  caller: AuthenticatedCaller | undefined;
+  /** Counts and names that belong to the action. */
+  details?: AuditEntry['details'];
+}
+
+/** Writes an entry about a request, if it is one of those that are audited. */
+export function auditRequest(audit: AuditLog, request: AuditedRequest): void {
+  const { method, path, status, isReadAudited, owner, caller, address, tenant, target } = request;
+  const isChange = !readMethods.has(method);
+  if (!isChange && !isReadAudited && owner === undefined && status !== 403) return;
+  const details = { ...(owner !== undefined && { owner }), ...request.details };
+  audit.write({
+    action: `${method} ${path}`,
+    result: status < 400 ? 'ok' : status < 500 ? 'refused' : 'failed',
+    reason: status < 400 ? undefined : status,
+    ...describeActor(caller),
+    address,
+    ...(tenant !== undefined && { tenant }),
+    target,
+    details: Object.keys(details).length === 0 ? undefined : details,
+  });
+}
+
 /** Operators name the owner whose data they read or change. */
-function getNamedOwner({ query }: FastifyRequest): string | undefined {
+function getNamedOwner(query: unknown): string | undefined {
   const { owner } = (query ?? {}) as Record<string, unknown>;
   return typeof owner === 'string' ? owner.slice(0, maxOwnerChars) : undefined;
 }

@@ -17,7 +17,7 @@ export function createMethods({
   taskCalls,
 }: MethodsParts): Record<Era, ReadonlyMap<string, Method>> {
   const common: [string, Method][] = [
-    ['tools/list', (_params, { era }) => ({ tools: toolCalls.list(era) })],
+    ['tools/list', (_params, call) => ({ tools: toolCalls.list(call) })],
     [
       'tools/call',
       (params, call) => {

@@ -9,6 +9,7 @@ import { Readable } from 'node:stream';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { createCallContext, createDisconnectController } from '../bindings/call-context.ts';
+import type { CallOpenRoute } from '../extensions/call-route.ts';
 import { getSignal } from '../handler/call-state.ts';
 import { toClientError } from '../handler/errors.ts';
 import { sendFailure, type FailureFormat } from '../http/failure.ts';
@@ -27,6 +28,7 @@ import { TaskCalls } from './tasks/calls.ts';
 import { Tasks, type TasksParts } from './tasks/tasks.ts';
 import { ToolCalls } from './tools/calls.ts';
 import { createSkillReader } from './tools/list.ts';
+import { OperatorTools } from './tools/operators.ts';
 
 export interface McpRoutesParts extends TasksParts {
   /** Returns the card as callers see it: the extended one, if there is one. */
@@ -37,6 +39,7 @@ export interface McpRoutesParts extends TasksParts {
   bodyLimitBytes: number;
   sendWaitMs: number;
   retentionSeconds: number;
+  callRoute: CallOpenRoute;
   log: Logger;
 }
 
@@ -50,7 +53,12 @@ export function registerMcp(app: FastifyInstance, parts: McpRoutesParts): void {
     toChallenges: challenges,
   });
   const methods = createMethods({
-    toolCalls: new ToolCalls({ ...parts, tasks, getSkills: createSkillReader(parts.getFullCard) }),
+    toolCalls: new ToolCalls({
+      ...parts,
+      tasks,
+      getSkills: createSkillReader(parts.getFullCard),
+      operatorTools: new OperatorTools(parts.callRoute),
+    }),
     taskCalls: new TaskCalls({ ...parts, tasks }),
   });
   const direct: DirectParts = { ...parts, methods: methods.modern, createFormat };

@@ -1,10 +1,7 @@
 /** `longhaul doctor`: checks this machine, its settings and the agent, and names the fix for what is not in order. */
 import type { Command } from 'commander';
-import { environment } from '#shared/runtime/config/environment.ts';
-import { checkAgent } from '../doctor/agent.ts';
 import type { Finding } from '../doctor/check.ts';
-import { checkGoogle } from '../doctor/google.ts';
-import { checkInstallScripts, checkNode, checkNpm } from '../doctor/machine.ts';
+import { runChecks } from '../doctor/run-checks.ts';
 import { exitStatus } from '../failure.ts';
 import { print, printJson, style, toTerminalText } from '../output/terminal.ts';
 import { runAction } from '../run.ts';
@@ -42,12 +39,7 @@ Examples:
             else printFinding(finding);
           }
         };
-        report([checkNode(), await checkNpm(), checkInstallScripts()]);
-        // Loads the client of the database, which no other command needs.
-        const { checkDatabase } = await import('../doctor/database.ts');
-        report(await checkDatabase(environment));
-        report(await checkGoogle(environment));
-        report(await checkAgent(target, options.task));
+        for await (const findings of runChecks(target, options.task)) report(findings);
         return failures === 0 ? exitStatus.done : exitStatus.failed;
       }),
     );

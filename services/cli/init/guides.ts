@@ -18,6 +18,7 @@ A durable agent on [Longhaul](node_modules/longhaul/README.md). ${kinds[language
 
 ${language === 'gateway' ? '' : testLine}- \`npx longhaul dev\` runs everything on this machine, and \`npx longhaul send "Hello"\` sends a message in another terminal.
 - \`npx longhaul timeline ID\` shows what a task did, step by step.
+- \`npx longhaul mcp\` serves tools over MCP to find out why a task, a step or a webhook failed: \`node_modules/longhaul/docs/coding-agents.md\` says how to connect it.
 - \`node_modules/longhaul/llms.txt\` lists the documentation of the installed version.
 - Ask a person before \`npx longhaul deploy\`.
 `;

@@ -7,9 +7,12 @@ import { environment } from '#shared/runtime/config/environment.ts';
 import { usageError } from '../failure.ts';
 import { profilesPath, readProfiles } from './profiles.ts';
 
-export interface AgentOptions {
+export interface TargetOptions {
   url?: string;
   profile?: string;
+}
+
+export interface AgentOptions extends TargetOptions {
   json?: boolean;
   /** The owner for whom an operator acts. */
   owner?: string;
@@ -25,10 +28,14 @@ const defaultUrl = 'http://localhost:8080';
 
 /** Adds the options that all commands share which call an agent. */
 export function addAgentOptions(command: Command): Command {
+  return addTargetOptions(command).addOption(jsonOption());
+}
+
+/** Adds the options that name the agent. */
+export function addTargetOptions(command: Command): Command {
   return command
     .option('--url <url>', `address of the agent (default: LONGHAUL_URL, or ${defaultUrl})`)
-    .option('--profile <name>', 'agent and key of a profile (default: LONGHAUL_PROFILE)')
-    .addOption(jsonOption());
+    .option('--profile <name>', 'agent and key of a profile (default: LONGHAUL_PROFILE)');
 }
 
 /** For commands on routes of extensions, which operators may call for another owner (docs/extensions/operator.md). */
@@ -46,7 +53,7 @@ export function jsonOption(): Option {
  *
  * @throws {CliError} if the profile does not exist, or the URL is not one
  */
-export function getTarget({ url, profile }: AgentOptions): Target {
+export function getTarget({ url, profile }: TargetOptions): Target {
   const name = profile ?? (url === undefined ? environment['LONGHAUL_PROFILE'] : undefined);
   if (name) {
     if (url !== undefined) throw usageError('--url and --profile exclude each other');

@@ -83,6 +83,8 @@ const requests: Record<string, (target: Target) => Sent[]> = {
   'GET /ops/usage': one,
   'GET /ops/versions': one,
   'GET /ops/undeleted': one,
+  'GET /ops/tasks/:taskId': one,
+  'GET /ops/tasks/:taskId/steps': one,
   'POST /ops/turns::wake': ({ taskId }) => [{ body: { taskIds: [taskId] } }],
   'POST /ops/workers::drain': () => [{ body: { worker: 'w' } }],
   'POST /tasks::rerun': ({ taskId, endedId }) => [

@@ -12,7 +12,19 @@ import { after, describe, test } from 'node:test';
 const root = path.resolve(import.meta.dirname, '../../..');
 
 /** From the lowest to the highest: a layer imports only the layers listed before it. */
-const layers = ['domain', 'agent', 'crypto', 'net', 'runtime', 'gcp', 'db', 'a2a', 'webhooks', 'outbox'];
+const layers = [
+  'domain',
+  'agent',
+  'crypto',
+  'net',
+  'runtime',
+  'gcp',
+  'db',
+  'a2a',
+  'webhooks',
+  'outbox',
+  'mcp',
+];
 const services = ['api', 'worker', 'dispatcher', 'admin', 'migrate', 'local', 'cli'];
 
 /** A file, its import, and the file that the import resolves to. */

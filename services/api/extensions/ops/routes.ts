@@ -21,8 +21,14 @@ import type { OwnersUsage } from '#shared/domain/views.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import { checkKnown, readTaskIds } from '../body.ts';
-import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
+import {
+  registerExtensionRoutes,
+  type ExtensionCall,
+  type ExtensionRoute,
+  type OpenRoute,
+} from '../routes.ts';
 import { readDays, readPageSize } from '../tasks/query.ts';
+import { getSteps, getTask, stepsParameters, taskParameters } from './task.ts';
 
 export interface OpsRoutesParts {
   db: Db;
@@ -51,13 +57,15 @@ const routes: readonly ExtensionRoute<OpsRoutesParts>[] = (
       handle: async ({ db }) => ({ versions: await countVersions(db) }),
     },
     { method: 'GET', path: '/ops/undeleted', handle: getUndeleted },
+    { method: 'GET', path: '/ops/tasks/:taskId', query: taskParameters, handle: getTask },
+    { method: 'GET', path: '/ops/tasks/:taskId/steps', query: stepsParameters, handle: getSteps },
     { method: 'POST', path: '/ops/turns::wake', handle: wake },
     { method: 'POST', path: '/ops/workers::drain', handle: drain },
   ] satisfies ExtensionRoute<OpsRoutesParts>[]
 ).map((route) => ({ ...route, scope: 'operator' as const }));
 
-export function registerOpsRoutes(app: FastifyInstance, parts: OpsRoutesParts): void {
-  registerExtensionRoutes(app, parts, routes);
+export function registerOpsRoutes(app: FastifyInstance, parts: OpsRoutesParts): OpenRoute[] {
+  return registerExtensionRoutes(app, parts, routes);
 }
 
 async function getWork({ db }: OpsRoutesParts, { query }: ExtensionCall): Promise<object> {

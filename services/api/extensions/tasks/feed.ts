@@ -22,7 +22,7 @@ interface FeedParts {
 
 export async function sendFeed(
   { feed, streams, log }: FeedParts,
-  { caller, user, context, reply }: ExtensionCall,
+  { caller, user, context, getReply }: ExtensionCall,
 ): Promise<FastifyReply> {
   const from = await readStart(feed, lastEventId.get(context));
   const signal = getSignal(context);
@@ -40,7 +40,7 @@ export async function sendFeed(
       close();
     }
   }
-  return sendEncoded(reply, chunks(), {
+  return sendEncoded(getReply(), chunks(), {
     encode,
     error: (error) => {
       const failure = toClientError(log, error);

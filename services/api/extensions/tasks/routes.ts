@@ -10,7 +10,7 @@ import type { TimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import type { TaskStats } from '#shared/domain/views.ts';
 import type { PageTokens } from '../../handler/page-token.ts';
 import type { OpenStreams } from '../../limits/open-streams.ts';
-import { registerExtensionRoutes, type ExtensionRoute } from '../routes.ts';
+import { registerExtensionRoutes, type ExtensionRoute, type OpenRoute } from '../routes.ts';
 import { cancelTasks } from './cancel.ts';
 import { sendFeed } from './feed.ts';
 import { getStats, getUsage } from './figures.ts';
@@ -37,6 +37,6 @@ const routes: readonly ExtensionRoute<TasksRoutesParts>[] = [
   { method: 'GET', path: '/usage', query: ['since', 'until'], handle: getUsage },
 ];
 
-export function registerTasksRoutes(app: FastifyInstance, parts: TasksRoutesParts): void {
-  registerExtensionRoutes(app, parts, routes);
+export function registerTasksRoutes(app: FastifyInstance, parts: TasksRoutesParts): OpenRoute[] {
+  return registerExtensionRoutes(app, parts, routes);
 }

@@ -38,14 +38,14 @@ export async function getTimeline(
 
 async function followTimeline(
   { db, timelines, streams, log }: TimelineParts,
-  { caller, user, context, reply }: ExtensionCall,
+  { caller, user, context, getReply }: ExtensionCall,
   taskId: string,
 ): Promise<FastifyReply> {
   const since = readSince(lastEventId.get(context));
   const timeline = since === undefined ? undefined : await readTimeline(db, caller, taskId);
   if (since !== undefined && timeline !== undefined && isFinal(timeline) && getFinalTime(timeline) <= since) {
     // Ends the reconnects of an EventSource (HTML standard, section 9.2.3).
-    return reply.code(204).send();
+    return getReply().code(204).send();
   }
   const signal = getSignal(context);
   let at = 0;
@@ -69,7 +69,7 @@ async function followTimeline(
       close();
     }
   }
-  return sendStream(reply, parts(), {
+  return sendStream(getReply(), parts(), {
     id: () => at,
     event: (part) => part,
     error: (error) => {

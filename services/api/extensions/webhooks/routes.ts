@@ -22,7 +22,7 @@ import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/sig
 import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
 import type { Query } from '../../http/query.ts';
-import { registerExtensionRoutes, type ExtensionRoute } from '../routes.ts';
+import { registerExtensionRoutes, type ExtensionRoute, type OpenRoute } from '../routes.ts';
 import { readPageSize } from '../tasks/query.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 import { listAllWebhooks, redeliverSelection, type AllWebhooksParts } from './all.ts';
@@ -71,14 +71,14 @@ const routes: readonly ExtensionRoute<WebhookRoutesParts>[] = [
   { method: 'POST', path: `${configPath}/secret`, handle: forTask(changeSecret) },
 ];
 
-export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutesParts): void {
+export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutesParts): OpenRoute[] {
   app.get(webhookJwksPath, async (_request, reply) =>
     reply
       .header('content-type', 'application/jwk-set+json')
       .header('cache-control', 'public, max-age=300')
       .send(JSON.stringify(publicJwks(parts.signing.keys))),
   );
-  registerExtensionRoutes(app, parts, routes);
+  return registerExtensionRoutes(app, parts, routes);
 }
 
 function forTask(handle: Handle): ExtensionRoute<WebhookRoutesParts>['handle'] {

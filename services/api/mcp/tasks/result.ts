@@ -2,15 +2,10 @@
 import type { CallToolResult } from '@modelcontextprotocol/server';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import { textOf, type Json, type JsonObject, type Part } from '#shared/domain/message.ts';
-import { getStateClass, stateClass, type TaskState } from '#shared/domain/task.ts';
+import { getStateClass, stateClass, toStateName } from '#shared/domain/task.ts';
 import type { TaskJson } from '../protocol.ts';
 
 type ContentBlock = CallToolResult['content'][number];
-
-/** Returns the short name of a state, such as `input-required`. */
-export function toStateName(state: TaskState): string {
-  return state.replace('TASK_STATE_', '').toLowerCase().replaceAll('_', '-');
-}
 
 /** Returns what a task has produced or asks, or where its result will be. */
 export function toToolResult(task: TaskJson): CallToolResult {

@@ -14,9 +14,8 @@ import {
 } from '#shared/agent/fields.ts';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
-import { taskStates } from '#shared/domain/task.ts';
+import { taskStates, toStateName } from '#shared/domain/task.ts';
 import { maxWaitSeconds } from '../../http/conditional.ts';
-import { toStateName } from '../tasks/result.ts';
 
 /** The arguments of a tool are not valid. The message is for the model. */
 export class ArgumentsError extends Error {

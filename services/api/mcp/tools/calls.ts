@@ -11,7 +11,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { textOf, type JsonObject } from '#shared/domain/message.ts';
 import type { TaskEvent } from '#shared/domain/events.ts';
 import { isUuid } from '#shared/domain/ids.ts';
-import { getStateClass, stateClass } from '#shared/domain/task.ts';
+import { getStateClass, stateClass, toStateName } from '#shared/domain/task.ts';
 import {
   AnswerArguments,
   ArgumentsError,
@@ -26,15 +26,17 @@ import {
 import { errorCode, McpError, withToolErrors } from '../errors.ts';
 import { toAnswer, toInputRequests } from '../tasks/input.ts';
 import { declaresTasks, idempotencyKeyMeta, showsForms, type ClientCapabilities } from '../protocol.ts';
-import { toStateName, toTaskView, toToolResult } from '../tasks/result.ts';
+import { toTaskView, toToolResult } from '../tasks/result.ts';
 import { toLegacyTask, toMcpTask } from '../tasks/task.ts';
 import type { Tasks } from '../tasks/tasks.ts';
 import { followUpToolNames, followUpTools, type FollowUpToolName, type SkillTool } from './list.ts';
+import type { OperatorTools } from './operators.ts';
 
 export interface ToolCallsParts {
   tasks: Tasks;
   /** The skills of the agent as they are now. */
   getSkills: () => ReadonlyMap<string, SkillTool>;
+  operatorTools: OperatorTools;
   sendWaitMs: number;
   retentionSeconds: number;
 }
@@ -73,12 +75,12 @@ export class ToolCalls {
   }
 
   /** Later revisions have no `execution`. */
-  list(era: McpCall['era']): Tool[] {
+  list({ era, context }: McpCall): Tool[] {
     const skills = [...this.#parts.getSkills().values()].map(({ tool }) => {
       const { execution: _, ...modern } = tool;
       return era === 'legacy' ? tool : modern;
     });
-    return [...skills, ...followUpTools];
+    return [...skills, ...this.#parts.operatorTools.list(context), ...followUpTools];
   }
 
   /** @throws {McpError} if there is no such tool */
@@ -90,8 +92,11 @@ export class ToolCalls {
     }
     const tool = followUpToolNames.find((known) => known === name);
     if (tool !== undefined) return withToolErrors(() => this.#followUp(tool, args, call));
-    const known = [...skills.keys(), ...followUpToolNames].join(', ');
-    throw new McpError(errorCode.invalidParams, `Unknown tool: ${name}. Use one of ${known}`);
+    const { operatorTools } = this.#parts;
+    const forOperators = operatorTools.find(name, call.context);
+    if (forOperators !== undefined) return operatorTools.call(forOperators, args, call.context);
+    const known = this.list(call).map((each) => each.name);
+    throw new McpError(errorCode.invalidParams, `Unknown tool: ${name}. Use one of ${known.join(', ')}`);
   }
 
   async #callSkill(

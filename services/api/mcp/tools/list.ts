@@ -1,13 +1,13 @@
 /**
  * The tools of the agent: one for each of its skills, and those with which hosts that do not know tasks follow them up.
- * Tools for other callers than the owner of a task belong in a list of their own, under the scope that they need.
+ * operators.ts has those for operators.
  */
 import type { AgentCard } from '@a2a-js/sdk';
 import type { Tool } from '@modelcontextprotocol/server';
 import type { JsonObject } from '#shared/domain/message.ts';
-import { taskStates } from '#shared/domain/task.ts';
+import { taskStates, toStateName } from '#shared/domain/task.ts';
 import { maxWaitSeconds } from '../../http/conditional.ts';
-import { toStateName } from '../tasks/result.ts';
+import { operatorToolNames } from './operators.ts';
 
 type Skill = AgentCard['skills'][number];
 
@@ -37,7 +37,7 @@ export function createSkillReader(getCard: () => AgentCard): () => ReadonlyMap<s
 }
 
 function createSkillTools(card: AgentCard): SkillTool[] {
-  const taken = new Set<string>(followUpToolNames);
+  const taken = new Set<string>([...followUpToolNames, ...operatorToolNames]);
   return card.skills.map((skill) => {
     const name = (taken.has(skill.id) ? `${skill.id}_skill` : skill.id).slice(0, maxNameChars);
     taken.add(name);

@@ -1,0 +1,97 @@
+/** A coding agent finds the cause of what goes wrong by its tools alone, over both transports, in a whole system. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { Client } from '@modelcontextprotocol/client';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { runCli } from '../../support/cli.ts';
+import { connectClient } from '../../support/mcp-clients.ts';
+import type { Json } from '../../support/mcp.ts';
+import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
+
+const timeout = 60_000;
+const cli = fileURLToPath(new URL('../../../services/cli/main.ts', import.meta.url));
+
+describe('tools of a coding agent', () => {
+  const cleanup = createSuiteCleanup();
+  let stack: Stack;
+  const clients: Record<string, Client> = {};
+  before(async () => {
+    stack = await startStack(cleanup, { AGENT_FILE: 'docs/agents/orders.yaml' });
+    await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+    clients['/mcp'] = await connectClient(stack.apiUrl, {}, '2026-07-28');
+    clients['stdio'] = await connectOverStdio(stack.apiUrl);
+    cleanup.after(() => Promise.all(Object.values(clients).map((client) => client.close())));
+  });
+
+  async function connectOverStdio(url: string): Promise<Client> {
+    const { PATH = '' } = process.env;
+    const env = { PATH, HOME: '/nonexistent', LONGHAUL_URL: url };
+    const client = new Client({ name: 'test', version: '1' });
+    await client.connect(new StdioClientTransport({ command: process.execPath, args: [cli, 'mcp'], env }));
+    return client;
+  }
+
+  test('over stdio end with their client', { timeout }, async () => {
+    const { status, stdout, stderr } = await runCli(['mcp'], { input: '' });
+    assert.deepEqual([status, stdout], [0, ''], stderr);
+  });
+
+  for (const transport of ['/mcp', 'stdio']) {
+    const ask = async (name: string, args: object): Promise<Json> => {
+      const result: Json = await clients[transport]!.callTool({ name, arguments: args as Json });
+      assert.notEqual(result.isError, true, result.content[0].text);
+      return result;
+    };
+
+    test(`find the answer of a receiver that fails, over ${transport}`, { timeout }, async (t) => {
+      const receiver = await startReceiver(t);
+      receiver.answer(500);
+      const host = new URL(receiver.url).host;
+      const { id } = await stack.submit('Hello', {
+        configuration: { taskPushNotificationConfig: { url: receiver.url } },
+      });
+      await receiver.count(1);
+      const [webhook] = await waitFor('the failing webhook', async () => {
+        const { structuredContent } = await ask('ops_webhooks', { health: 'failing', host });
+        return structuredContent.webhooks.length > 0 ? structuredContent.webhooks : undefined;
+      });
+      assert.equal(webhook.taskId, id);
+      const { content } = await ask('ops_deliveries', { taskId: webhook.taskId, webhook: webhook.id });
+      assert.match(content[0].text, /status 500 .*answered: said so/);
+      receiver.answer(200);
+      await ask('ops_redeliver', { taskId: id, webhook: webhook.id, since: '10m' });
+      await waitFor('a delivery', async () => {
+        const { structuredContent } = await ask('ops_deliveries', { taskId: id, state: 'delivered' });
+        return structuredContent.deliveries.length > 0 ? true : undefined;
+      });
+    });
+
+    test(`find the error of a step and its input, over ${transport}`, { timeout }, async () => {
+      const { id } = await stack.submit('Use order_state with {"order": "9999"}');
+      await stack.until(id, isCompleted);
+      const { structuredContent } = await ask('ops_timeline', { taskId: id });
+      const { name, occurrence } = structuredContent.steps.find((step: Json) =>
+        step.name.startsWith('tool:'),
+      );
+      const found = await ask('ops_steps', { taskId: id, step: `${name}#${occurrence}` });
+      const [step] = found.structuredContent.steps;
+      assert.equal(step.input, '{"order":"9999"}');
+      assert.match(step.output, /There is no order 9999\./);
+    });
+
+    test(`find the call that waits for approval, over ${transport}`, { timeout }, async () => {
+      const { id } = await stack.submit('Use cancel_order with {"order": "1002"}');
+      await stack.until(id, ({ status }) => status.state === 'TASK_STATE_AUTH_REQUIRED');
+      const listed = await ask('ops_list_tasks', { state: 'auth-required' });
+      assert.equal(listed.structuredContent.tasks[0].taskId, id);
+      const { content } = await ask('ops_get_task', { taskId: id });
+      assert.match(content[0].text, /"tool":"cancel_order","arguments":\{"order":"1002"\}/);
+      const canceled = await ask('ops_cancel', { taskIds: [id] });
+      assert.equal(canceled.structuredContent.results[0].outcome, 'canceled');
+    });
+  }
+});
