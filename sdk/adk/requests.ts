@@ -12,11 +12,11 @@ import {
 } from '@google/adk';
 import {
   approvalExtension,
+  askForApproval,
   createApprovalPart,
   createApprovalRequest,
+  findDecision,
   isApprovalPart,
-  readDecisions,
-  readPlainDecision,
   type ApprovalRequest,
 } from '#shared/agent/approval.ts';
 import { FatalError } from '#shared/domain/errors.ts';
@@ -91,13 +91,7 @@ export function toRequestOutcome(requests: readonly OpenRequest[], said = ''): T
     const data: Part = { data: { requests: ids }, mediaType: 'application/json' };
     return { state: 'TASK_STATE_INPUT_REQUIRED', message: requests.length === 1 ? text : [{ text }, data] };
   }
-  const listed = approvals.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
-  const how =
-    approvals.length === 1
-      ? `Reply "yes" or "no", or decide with the extension ${approvalExtension}.`
-      : `Decide each call with the extension ${approvalExtension}.`;
-  const prompt = `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. ${how}`;
-  const text = [said, ...asked, prompt].filter((line) => line !== '').join('\n\n');
+  const text = [said, ...asked, askForApproval(approvals)].filter((line) => line !== '').join('\n\n');
   return {
     state: 'TASK_STATE_AUTH_REQUIRED',
     message: [{ text }, createApprovalPart(approvals)],
@@ -145,15 +139,10 @@ export function toAnswer(
 
 function decide(request: OpenRequest, message: Message, confirmations: number): JsonObject | undefined {
   const [approval] = toApproval(request);
-  const decided = readDecisions(message);
-  if (decided === undefined) {
-    const approve = confirmations === 1 ? readPlainDecision(message.parts) : undefined;
-    return approve === undefined ? undefined : { confirmed: approve };
-  }
-  const found = decided.find(
-    (decision) => decision.id === request.id && decision.argumentsHash === approval?.argumentsHash,
-  );
-  return found && { confirmed: found.approve, ...(found.reason !== undefined && { hint: found.reason }) };
+  const decision = approval && findDecision(message, approval, confirmations === 1);
+  if (decision === undefined) return undefined;
+  const { approve, reason } = decision;
+  return { confirmed: approve, ...(reason !== undefined && { hint: reason }) };
 }
 
 /** Data is the answer, or has one for each request under its id. */

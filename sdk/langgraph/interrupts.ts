@@ -1,11 +1,11 @@
 /** Interrupts of a graph: what the task asks its user, and how the next message resumes the graph. */
 import {
   approvalExtension,
+  askForApproval,
   createApprovalPart,
   createApprovalRequest,
+  findDecision,
   isApprovalPart,
-  readDecisions,
-  readPlainDecision,
   type ApprovalRequest,
   type Decision,
 } from '#shared/agent/approval.ts';
@@ -75,16 +75,10 @@ export function toOutcome(pending: PendingInterrupt, remark = ''): TurnOutcome {
     };
   }
   const requests = toRequests(id, value);
-  const listed = requests.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
-  const how =
-    requests.length === 1
-      ? `Reply "yes" or "no", or decide with the extension ${approvalExtension}.`
-      : `Decide each call with the extension ${approvalExtension}.`;
-  const text = `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. ${how}`;
   return {
     state: 'TASK_STATE_AUTH_REQUIRED',
     message: [
-      { text: [remark, text].filter((line) => line !== '').join('\n\n') },
+      { text: [remark, askForApproval(requests)].filter((line) => line !== '').join('\n\n') },
       createApprovalPart(requests),
     ],
     extensions: [approvalExtension],
@@ -99,24 +93,11 @@ export function toResumption({ id, value }: PendingInterrupt, message: Message):
   if (data !== undefined) return { value: data };
   if (!isReviewRequest(value)) return { value: textOf(message.parts) };
   const requests = toRequests(id, value);
-  const decisions = requests.map((request) => findDecision(request, message, requests.length));
+  const decisions = requests.map((request) => findDecision(message, request, requests.length === 1));
   if (decisions.some((decision) => decision === undefined)) {
     return { remark: 'Your message did not decide all calls.' };
   }
   return { value: { decisions: decisions.map((decision) => toReview(decision)) } };
-}
-
-function findDecision(
-  { id, argumentsHash }: ApprovalRequest,
-  message: Message,
-  requests: number,
-): Pick<Decision, 'approve' | 'reason'> | undefined {
-  const decisions = readDecisions(message);
-  if (decisions !== undefined) {
-    return decisions.find((decision) => decision.id === id && decision.argumentsHash === argumentsHash);
-  }
-  const approve = requests === 1 ? readPlainDecision(message.parts) : undefined;
-  return approve === undefined ? undefined : { approve };
 }
 
 function toReview(decision: Pick<Decision, 'approve' | 'reason'> | undefined): JsonObject {

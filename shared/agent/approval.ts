@@ -82,6 +82,38 @@ export function readPlainDecision(parts: readonly Part[]): boolean | undefined {
   return refusals.includes(word) ? false : undefined;
 }
 
+/**
+ * Returns what a message decides about one call; undefined: nothing, or it decides the call with other arguments.
+ *
+ * @param alone no other call is pending, so a plain word decides this one
+ */
+export function findDecision(
+  message: Pick<Message, 'metadata' | 'parts'>,
+  { id, argumentsHash }: Pick<ApprovalRequest, 'id' | 'argumentsHash'>,
+  alone: boolean,
+): Pick<Decision, 'approve' | 'reason'> | undefined {
+  const decisions = readDecisions(message);
+  if (decisions !== undefined) {
+    return decisions.find((decision) => decision.id === id && decision.argumentsHash === argumentsHash);
+  }
+  const approve = alone ? readPlainDecision(message.parts) : undefined;
+  return approve === undefined ? undefined : { approve };
+}
+
+/**
+ * Returns the text that asks for the approval of calls.
+ *
+ * @param pending the number of calls that are pending. Default: these
+ */
+export function askForApproval(requests: readonly ApprovalRequest[], pending = requests.length): string {
+  const listed = requests.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
+  const how =
+    pending === 1
+      ? `Reply "yes" or "no", or decide with the extension ${approvalExtension}.`
+      : `Decide each call with the extension ${approvalExtension}.`;
+  return `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. ${how}`;
+}
+
 /** Whether JSON of a message belongs to this extension, even if it is not valid. */
 export function hasApprovalContent(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, approvalExtension);

@@ -4,11 +4,12 @@
  */
 import {
   approvalExtension,
+  askForApproval,
   createApprovalPart,
   createApprovalRequest,
+  findDecision,
   isApprovalPart,
   readDecisions,
-  readPlainDecision,
 } from '#shared/agent/approval.ts';
 import { textOf, type Json, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '#services/worker/agent/agent.ts';
@@ -48,29 +49,36 @@ export function findPending(messages: readonly ModelMessageLike[]): PendingCall[
 export function addAnswers(pending: readonly PendingCall[], message: Message, earlier: Answers): Answers {
   const answers: Answers = { ...earlier };
   const open = pending.filter(({ toolCallId }) => !Object.hasOwn(earlier, toolCallId));
-  const decisions = readDecisions(message);
   const results = readResults(message);
+  const alone = open.length === 1 && results.length === 0;
   for (const call of open) {
-    const { id, argumentsHash } = toApprovalRequest(call);
-    const decision = decisions?.find((each) => each.id === id && each.argumentsHash === argumentsHash);
     const result = results.find(({ toolCallId }) => toolCallId === call.toolCallId);
-    if (call.approvalId !== undefined && decision !== undefined) {
-      const { approve: approved, reason } = decision;
-      answers[id] = { approved, ...(reason !== undefined && { reason }) };
-    } else if (call.approvalId === undefined && result !== undefined) {
-      answers[id] =
-        typeof result.error === 'string' ? { error: result.error } : { result: result.output ?? null };
-    }
-  }
-  const [only, ...others] = open;
-  if (only === undefined || others.length > 0 || decisions !== undefined || results.length > 0)
-    return answers;
-  if (only.approvalId === undefined) answers[only.toolCallId] = { result: toPlainResult(message.parts) };
-  else {
-    const approved = readPlainDecision(message.parts);
-    if (approved !== undefined) answers[only.toolCallId] = { approved };
+    const answer =
+      call.approvalId === undefined
+        ? toResult(result, alone ? message : undefined)
+        : toApproval(call, message, alone);
+    if (answer !== undefined) answers[call.toolCallId] = answer;
   }
   return answers;
+}
+
+function toApproval(call: PendingCall, message: Message, alone: boolean): Answers[string] | undefined {
+  const decision = findDecision(message, toApprovalRequest(call), alone);
+  if (decision === undefined) return undefined;
+  const { approve: approved, reason } = decision;
+  return { approved, ...(reason !== undefined && { reason }) };
+}
+
+/** @param message whose whole content is the result of a call that is pending alone */
+function toResult(
+  result: ReportedResult | undefined,
+  message: Message | undefined,
+): Answers[string] | undefined {
+  if (result !== undefined) {
+    return typeof result.error === 'string' ? { error: result.error } : { result: result.output ?? null };
+  }
+  if (message === undefined || readDecisions(message) !== undefined) return undefined;
+  return { result: toPlainResult(message.parts) };
 }
 
 /** Returns the message that gives the answers to the AI SDK, which then executes the approved calls. */
@@ -99,7 +107,8 @@ export function toPendingOutcome(
   const open = pending.filter(({ toolCallId }) => !Object.hasOwn(answers, toolCallId));
   const approvals = open.filter(({ approvalId }) => approvalId !== undefined).map(toApprovalRequest);
   const clientCalls = open.filter(({ approvalId }) => approvalId === undefined);
-  const texts = [remark, describeClientCalls(clientCalls), describeApprovals(approvals, open.length)];
+  const question = approvals.length === 0 ? '' : askForApproval(approvals, open.length);
+  const texts = [remark, describeClientCalls(clientCalls), question];
   const calls = clientCalls.map(({ toolCallId, toolName, input }) => ({ toolCallId, toolName, input }));
   const message: Part[] = [
     { text: texts.filter((text) => text !== '').join('\n\n') },
@@ -115,22 +124,18 @@ function describeClientCalls(calls: readonly PendingCall[]): string {
   return `The agent waits for the result of:\n${calls.map(({ toolName, input }) => `- ${toolName} ${JSON.stringify(input)}`).join('\n')}`;
 }
 
-function describeApprovals(requests: readonly ReturnType<typeof toApprovalRequest>[], open: number): string {
-  if (requests.length === 0) return '';
-  const listed = requests.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
-  const how =
-    open === 1
-      ? `Reply "yes" or "no", or decide with the extension ${approvalExtension}.`
-      : `Decide each call with the extension ${approvalExtension}.`;
-  return `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. ${how}`;
-}
-
 function toApprovalRequest({ toolCallId, toolName, input }: PendingCall) {
   const isObject = typeof input === 'object' && input !== null && !Array.isArray(input);
   return createApprovalRequest(toolCallId, toolName, isObject ? input : { input });
 }
 
-function readResults({ parts }: Message): { toolCallId?: Json; output?: Json; error?: Json }[] {
+interface ReportedResult {
+  toolCallId?: Json;
+  output?: Json;
+  error?: Json;
+}
+
+function readResults({ parts }: Message): ReportedResult[] {
   return parts.flatMap(({ data }) => {
     if (typeof data !== 'object' || data === null || Array.isArray(data)) return [];
     const content = data[clientToolsKey] as JsonObject | undefined;

@@ -10,13 +10,13 @@
 import type { Part as GeminiPart } from '@google/genai';
 import {
   approvalExtension,
+  askForApproval,
   createApprovalPart,
   createApprovalRequest,
+  findDecision,
   isApprovalPart,
   readDecisions,
-  readPlainDecision,
   type ApprovalRequest,
-  type Decision,
 } from '#shared/agent/approval.ts';
 import { textOf, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../../agent.ts';
@@ -79,16 +79,10 @@ export function toPendingOutcome(reply: PendingReply, text: string): TurnOutcome
       message: attached.length === 0 ? message : [{ text: message }, ...attached],
     };
   }
-  const listed = requests.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
-  const how =
-    pending.length === 1
-      ? `Reply "yes" or "no", or decide with the extension ${approvalExtension}.`
-      : `Decide each call with the extension ${approvalExtension}.`;
-  const prompt = `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. ${how}`;
   return {
     state: 'TASK_STATE_AUTH_REQUIRED',
     message: [
-      { text: [...introduction, ...questions, prompt].join('\n\n') },
+      { text: [...introduction, ...questions, askForApproval(requests, pending.length)].join('\n\n') },
       createApprovalPart(requests),
       ...attached,
     ],
@@ -138,8 +132,9 @@ export function resolvePendingCalls(
   reply: PendingReply,
   message: Message,
 ): { resolutions: (Resolution | undefined)[]; remark: string } {
+  const alone = getPending(reply).length === 1;
   const resolutions = reply.calls.map((call) =>
-    call.response === undefined ? resolvePendingCall(call, message, getDecisions(reply, message)) : undefined,
+    call.response === undefined ? resolvePendingCall(call, message, alone) : undefined,
   );
   const asked = reply.calls.flatMap(({ response, reason }, index) =>
     response === undefined && reason === 'confirm' ? [resolutions[index]] : [],
@@ -148,30 +143,12 @@ export function resolvePendingCalls(
   return { resolutions, remark: decided ? '' : undecided };
 }
 
-/** Returns the decisions of a message; a plain word decides a call that is pending alone. */
-function getDecisions(reply: PendingReply, message: Message): Decision[] {
-  const decisions = readDecisions(message);
-  if (decisions !== undefined) return decisions;
-  const [first, ...others] = getPending(reply);
-  const approve = readPlainDecision(message.parts);
-  if (first?.reason !== 'confirm' || others.length > 0 || approve === undefined) return [];
-  const { id, argumentsHash } = toApprovalRequest(first);
-  return [{ id, argumentsHash, approve }];
-}
-
-function resolvePendingCall(
-  pending: PendingCall,
-  message: Message,
-  decisions: readonly Decision[],
-): Resolution | undefined {
+function resolvePendingCall(pending: PendingCall, message: Message, alone: boolean): Resolution | undefined {
   switch (pending.reason) {
     case 'ask':
       return { response: { answer: textOf(message.parts) || '(see the attached parts)' } };
     case 'confirm': {
-      const { id, argumentsHash } = toApprovalRequest(pending);
-      const decision = decisions.find(
-        (candidate) => candidate.id === id && candidate.argumentsHash === argumentsHash,
-      );
+      const decision = findDecision(message, toApprovalRequest(pending), alone);
       if (decision === undefined) return undefined;
       if (decision.approve) return { run: true };
       const reason = decision.reason === undefined ? '' : ` Reason: ${decision.reason}`;
@@ -191,10 +168,16 @@ function resolvePendingCall(
  * nor decides a call.
  */
 export function getRemainingParts(message: Message, reply: PendingReply): Part[] {
-  const answersQuestion = getPending(reply).some(({ reason }) => reason === 'ask' || reason === 'agent');
-  const decides = readDecisions(message) === undefined && getDecisions(reply, message).length > 0;
+  const pending = getPending(reply);
+  const answersQuestion = pending.some(({ reason }) => reason === 'ask' || reason === 'agent');
+  const decides = readDecisions(message) === undefined && isDecidedByWord(pending, message);
   const used = answersQuestion || decides;
   return message.parts.filter((part) => !isApprovalPart(part) && !(used && part.text !== undefined));
+}
+
+function isDecidedByWord([first, ...others]: readonly PendingCall[], message: Message): boolean {
+  if (first?.reason !== 'confirm' || others.length > 0) return false;
+  return findDecision(message, toApprovalRequest(first), true) !== undefined;
 }
 
 export function withOutcome(pending: PendingCall, outcome: ToolCallOutcome | undefined): PendingCall {
