@@ -32,6 +32,8 @@ export class TurnRecord {
   readonly #occurrences = new Map<string, number>();
   /** The keys of all steps, recorded or reached, so that a step that is matched by its input finds a free number. */
   readonly #taken: Set<string>;
+  /** By name: all lower numbers are taken. */
+  readonly #firstFree = new Map<string, number>();
   /** Whether the steps of a name are matched by their input. */
   readonly #matched = new Map<string, boolean>();
   #nextPosition = 0;
@@ -101,8 +103,9 @@ export class TurnRecord {
   }
 
   #findFree(name: string): number {
-    let occurrence = 0;
+    let occurrence = this.#firstFree.get(name) ?? 0;
     while (this.#taken.has(getStepKey(name, occurrence))) occurrence += 1;
+    this.#firstFree.set(name, occurrence);
     return occurrence;
   }
 

@@ -14,7 +14,8 @@ export interface StateLog {
   /** Aborts when the process stops: what runs may end and be recorded, but nothing new may start. */
   readonly stopping: AbortSignal;
   /**
-   * Records an entry, as a step that has run.
+   * Records an entry, as a step that has run. Entries that are appended without waiting for each other are stored
+   * together, in their order.
    *
    * @param name few distinct values, as for steps
    * @param options.usage of a model call. It is counted for the task and its owner
