@@ -10,6 +10,7 @@ import type { RunnableConfig } from '@langchain/core/runnables';
 import type { Agent, Turn, TurnOutcome } from '#services/worker/agent/agent.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { AnswerHandler } from './answer.ts';
+import { RecordBarrier } from './barrier.ts';
 import { toHumanMessage } from './input.ts';
 import { readPending, readTasks, resumeChannel, toOutcome, toResumption } from './interrupts.ts';
 import { complete, createAnswer } from './output.ts';
@@ -138,14 +139,18 @@ function getTexts({ own }: GraphRecord, atRest: boolean): string[] {
 }
 
 async function follow(
-  { app, config, options, turn, answer, record: { failure } }: GraphRun,
+  { app, config, options, turn, answer, record: { failure, saver } }: GraphRun,
   input: unknown,
 ): Promise<void> {
   const { recursionLimit } = options;
+  const barrier = new RecordBarrier(async () => {
+    await saver.settled();
+    if (failure.error !== undefined) throw failure.error as Error;
+  });
   try {
     const stream = await app.stream(input, {
       ...config,
-      callbacks: [answer],
+      callbacks: [answer, barrier],
       signal: turn.signal,
       // A checkpoint is recorded before the next superstep starts.
       durability: 'sync',

@@ -50,8 +50,10 @@ export async function openRecord(
 
   /** A step has the usage of one call. */
   async function append(name: string, value: Json, [first, ...more]: ModelUsage[]): Promise<void> {
-    await log.append(name, value, first === undefined ? {} : { usage: first });
-    for (const usage of more) await log.append('usage', null, { usage });
+    await Promise.all([
+      log.append(name, value, first === undefined ? {} : { usage: first }),
+      ...more.map((usage) => log.append('usage', null, { usage })),
+    ]);
   }
 
   const saver = new TurnSaver({

@@ -22,6 +22,7 @@ import {
   type PendingWrite,
   type SerializerProtocol,
 } from '@langchain/langgraph-checkpoint';
+import { readConfig, toConfig } from './config.ts';
 import {
   Threads,
   type CheckpointEntry,
@@ -49,6 +50,8 @@ export class TurnSaver extends BaseCheckpointSaver {
   readonly #append: SaverOptions['append'];
   /** The values that this record has: of each namespace, the versions by channel, oldest first. */
   readonly #recorded = new Map<string, Map<string, Version[]>>();
+  /** The entries that are being recorded. */
+  readonly #storing = new Set<Promise<unknown>>();
 
   constructor({ entries = [], append, serde }: SaverOptions) {
     super(serde);
@@ -63,6 +66,18 @@ export class TurnSaver extends BaseCheckpointSaver {
       if (!('values' in entry)) continue;
       for (const [channel, version] of entry.values) this.#getVersions(entry, channel).push(version);
     }
+  }
+
+  /** Resolves when all that was put is recorded, or has failed to be. */
+  async settled(): Promise<void> {
+    while (this.#storing.size > 0) await Promise.allSettled(this.#storing);
+  }
+
+  #track<T>(stored: Promise<T>): Promise<T> {
+    this.#storing.add(stored);
+    const end = (): void => void this.#storing.delete(stored);
+    stored.then(end, end);
+    return stored;
   }
 
   async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
@@ -103,7 +118,16 @@ export class TurnSaver extends BaseCheckpointSaver {
     }
   }
 
-  async put(
+  put(
+    config: RunnableConfig,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<RunnableConfig> {
+    return this.#track(this.#put(config, checkpoint, metadata, newVersions));
+  }
+
+  async #put(
     config: RunnableConfig,
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
@@ -140,11 +164,20 @@ export class TurnSaver extends BaseCheckpointSaver {
     return toConfig(thread, ns, checkpoint.id);
   }
 
-  override async putWrites(
+  override putWrites(
     config: RunnableConfig,
     writes: PendingWrite[],
     taskId: string,
     taskPath = '',
+  ): Promise<void> {
+    return this.#track(this.#putWrites(config, writes, taskId, taskPath));
+  }
+
+  async #putWrites(
+    config: RunnableConfig,
+    writes: PendingWrite[],
+    taskId: string,
+    taskPath: string,
   ): Promise<void> {
     const { thread, ns, id } = readConfig(config);
     if (thread === undefined) throw new Error('putWrites: the config has no thread_id.');
@@ -253,17 +286,4 @@ function isSame(
     known.channel === channel &&
     isDeepStrictEqual(known.value, value)
   );
-}
-
-function readConfig({ configurable = {} }: RunnableConfig): {
-  thread: string | undefined;
-  ns: string;
-  id: string | undefined;
-} {
-  const fields = configurable as { thread_id?: string; checkpoint_ns?: string; checkpoint_id?: string };
-  return { thread: fields.thread_id, ns: fields.checkpoint_ns ?? '', id: fields.checkpoint_id };
-}
-
-function toConfig(thread: string, ns: string, id: string): RunnableConfig {
-  return { configurable: { thread_id: thread, checkpoint_ns: ns, checkpoint_id: id } };
 }
