@@ -5,6 +5,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
+import { trace } from '@opentelemetry/api';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { Json } from '#shared/domain/message.ts';
@@ -21,6 +22,7 @@ export class Calls {
   /** The error of the last call of a model, until a later one succeeds. */
   modelFailure: { error: unknown } | undefined;
   readonly #limits: Partial<AgentDefinition['limits']>;
+  readonly #turnSpan = trace.getActiveSpan();
   #modelCalls = 0;
   #toolCalls = 0;
 
@@ -91,7 +93,23 @@ export class Calls {
         `The tool "${tool}" calls a durable model or tool itself: pass it to the agent as it is, not by tools(…).`,
       );
     }
-    return this.turn.step(name, run, options);
+    let hasRun = false;
+    const result = await this.turn.step(
+      name,
+      (step) => {
+        hasRun = true;
+        return run(step);
+      },
+      options,
+    );
+    if (!hasRun) this.#markReplayed();
+    return result;
+  }
+
+  /** The span of the AI SDK looks like that of a call: it has tokens, which were paid for in an earlier run. */
+  #markReplayed(): void {
+    const span = trace.getActiveSpan();
+    if (span !== this.#turnSpan) span?.setAttribute('longhaul.step.replayed', true);
   }
 
   #count(what: string, count: number, limit: number | undefined): void {
