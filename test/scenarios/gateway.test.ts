@@ -96,10 +96,27 @@ describe('a gateway', () => {
     assert.deepEqual([data.parts, data.metadata], [parts, { own: true }]);
   });
 
-  test('passes failures and single messages on', async () => {
-    const { id } = await stack.submit('fail');
-    const failed = await stack.until(id, isIn('FAILED'));
-    assert.equal(failed.status.message.parts[0].text, 'no such city');
+  for (const [text, state, reason] of [
+    ['fail', 'FAILED', 'no such city'],
+    ['reject', 'REJECTED', 'not my task'],
+    ['give up', 'CANCELED', 'gave up'],
+  ] as const) {
+    test(`ends a task as ${state} with the reason of the other agent`, async () => {
+      const { id } = await stack.submit(text);
+      const ended = await stack.until(id, isIn(state));
+      assert.equal(ended.status.message.parts[0].text, reason);
+    });
+  }
+
+  test('waits for an authorization, and continues with the next message', async () => {
+    const { id } = await stack.submit('authorize');
+    const asking = await stack.until(id, isIn('AUTH_REQUIRED'));
+    assert.equal(asking.status.message.parts[0].text, 'Sign in first.');
+    await stack.submit('done', { message: { taskId: id } });
+    assert.equal(getText(await stack.until(id, isCompleted)), 'hello world');
+  });
+
+  test('passes single messages on', async () => {
     const { result } = await stack.rpc('SendMessage', {
       message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'message' }] },
     });

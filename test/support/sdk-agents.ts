@@ -2,7 +2,8 @@
  * Agents on the servers of the official JavaScript SDKs of A2A 1.0 and 0.3, set up as in their samples. For the text
  * `ask` they ask for a city, for `wait` they work until they are canceled, and otherwise they stream `hello world`: for
  * `later` only when `release` is called, and for `half` the second word. Those of 1.0 answer `message` by a single message,
- * fail for `fail`, and answer `echo` with the message that they got, as data.
+ * end as failed, rejected or canceled for `fail`, `reject` and `give up`, ask for an authorization for `authorize`, and answer
+ * `echo` with the message that they got, as data.
  */
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -129,6 +130,14 @@ export async function startV03SdkAgent(
 const getText = ({ parts: [part] }: Message): string =>
   part?.content?.$case === 'text' ? part.content.value : '';
 
+const ends: Readonly<Record<string, [TaskState, string]>> = {
+  ask: [TaskState.TASK_STATE_INPUT_REQUIRED, 'Which city?'],
+  authorize: [TaskState.TASK_STATE_AUTH_REQUIRED, 'Sign in first.'],
+  fail: [TaskState.TASK_STATE_FAILED, 'no such city'],
+  reject: [TaskState.TASK_STATE_REJECTED, 'not my task'],
+  'give up': [TaskState.TASK_STATE_CANCELED, 'gave up'],
+};
+
 const executor: AgentExecutor = {
   execute: async ({ taskId, contextId, userMessage, task }, bus) => {
     const { messageId } = userMessage;
@@ -168,10 +177,9 @@ const executor: AgentExecutor = {
     const text = getText(userMessage);
     if (text === 'wait') return;
     if (text === 'later') await once(releases, 'release');
-    if (text === 'ask') {
-      update(TaskState.TASK_STATE_INPUT_REQUIRED, 'Which city?');
-    } else if (text === 'fail') {
-      update(TaskState.TASK_STATE_FAILED, 'no such city');
+    const end = ends[text];
+    if (end !== undefined) {
+      update(...end);
     } else {
       const parts = text === 'echo' ? [{ data: WireMessage.toJSON(userMessage) }] : undefined;
       for (const [index, word] of ['hello ', 'world'].entries()) {

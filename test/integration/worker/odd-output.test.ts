@@ -47,7 +47,7 @@ describe('an agent in code', () => {
     ['step 1n', 'The result of the step "odd" is not JSON: Do not know how to serialize a BigInt'],
     ['step (() => 1)', 'The result of the step "odd" is not JSON: it is a function'],
     ['end {state: "completed"}', 'state: must be one of TASK_STATE_COMPLETED, TASK_STATE_INPUT_REQUIRED'],
-    ['end {state: "TASK_STATE_WORKING"}', 'TASK_STATE_FAILED, not "TASK_STATE_WORKING"'],
+    ['end {state: "TASK_STATE_WORKING"}', 'TASK_STATE_CANCELED, not "TASK_STATE_WORKING"'],
     [
       'end {state: "TASK_STATE_COMPLETED", messages: "x"}',
       'messages: unknown field (did you mean "message"?)',

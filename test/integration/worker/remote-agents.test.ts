@@ -17,6 +17,7 @@ import {
 } from '#services/worker/agent/remote/agent.ts';
 import { getPowers } from '#shared/agent/powers.ts';
 import { createRemoteAgents } from '#services/worker/agent/remote/agents.ts';
+import { agentTimes, type AgentTimes } from '#services/worker/agent/remote/fetch.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
 import { listen } from '../../support/listen.ts';
@@ -29,9 +30,13 @@ const { signal } = new AbortController();
 const define = (agent: JsonObject) =>
   parseAgentDefinition(JSON.stringify({ ...minimalDefinition, agents: { peer: agent } }), 'x');
 
-/** @param own the agent as the worker's own file defines it */
-async function open(agent: JsonObject, own = agent): Promise<RemoteAgent> {
-  const remote = createRemoteAgents((name) => secrets.get(name), getPowers([define(own)]));
+/**
+ * @param own the agent as the worker's own file defines it
+ * @param times shorter ones than usual
+ */
+async function open(agent: JsonObject, own = agent, times: Partial<AgentTimes> = {}): Promise<RemoteAgent> {
+  const powers = getPowers([define(own)]);
+  const remote = createRemoteAgents((name) => secrets.get(name), powers, { ...agentTimes, ...times });
   return remote.open('peer', define(agent).agents['peer']!);
 }
 
@@ -42,6 +47,8 @@ const createMessage = (text: string, more: Partial<RemoteMessage> = {}): RemoteM
   notify: undefined,
   ...more,
 });
+
+const getAnswer = (sent: Sent): unknown => ('message' in sent ? sent.message : sent.task);
 
 const send = (agent: RemoteAgent, text: string, more: Partial<RemoteMessage> = {}): Promise<Sent> =>
   agent.send(createMessage(text, more), signal);
@@ -257,4 +264,82 @@ describe('the client of another agent', () => {
     };
     await assert.rejects(send(agent, 'x'), /is larger than 16777216 bytes/);
   });
+});
+
+describe('an agent that is slow', () => {
+  const cases: Record<string, [Partial<AgentTimes>, RequestListener]> = {
+    'to answer': [{ silenceMs: 300 }, () => undefined],
+    'within its answer': [
+      { bodyMs: 300 },
+      (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        const timer = setInterval(() => response.write(' '), 50);
+        response.on('close', () => clearInterval(timer));
+      },
+    ],
+  };
+  for (const [when, [times, answer]] of Object.entries(cases)) {
+    test(`${when} counts as unavailable`, async (t) => {
+      const peer = { url: (await startPeer(t, answer)).url };
+      const agent = await open(peer, peer, times);
+      await assert.rejects(send(agent, 'x'), RetryableError);
+    });
+  }
+
+  test('to answer a read of a task is not waited for', async (t) => {
+    const peer = { url: (await startPeer(t, () => undefined)).url };
+    const agent = await open(peer, peer, { getMs: 300 });
+    await assert.rejects(agent.get('r', signal), RetryableError);
+  });
+});
+
+/** Starts an agent that answers each message with its path, which its card names. */
+async function startMoving(t: TestContext, binding: string) {
+  const state = { path: '/old', named: '/old', cards: 0 };
+  const url: string = await listen(
+    t,
+    createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        response.setHeader('content-type', 'application/json');
+        if (request.url === '/.well-known/agent-card.json') {
+          state.cards += 1;
+          const address = { url: url + state.named, protocolBinding: binding, protocolVersion: '1.0' };
+          const card = { name: 'Peer', description: 'A peer.', version: '1', capabilities: {} };
+          response.end(JSON.stringify({ ...card, supportedInterfaces: [address] }));
+        } else if (request.url?.startsWith(state.path)) {
+          const result = { message: { messageId: 'm', role: 'ROLE_AGENT', parts: [{ text: state.path }] } };
+          const { id } = JSON.parse(Buffer.concat(chunks).toString()) as { id?: number };
+          response.end(JSON.stringify(binding === 'JSONRPC' ? { jsonrpc: '2.0', id, result } : result));
+        } else {
+          response.writeHead(404, { 'content-type': 'text/html' }).end('Nothing here.');
+        }
+      });
+    }),
+  );
+  return { agent: await open({ url }), state };
+}
+
+describe('an agent that moves', () => {
+  for (const binding of ['JSONRPC', 'HTTP+JSON']) {
+    test(`over ${binding} gets the message where its card says`, async (t) => {
+      const { agent, state } = await startMoving(t, binding);
+      assert.deepEqual(getAnswer(await send(agent, 'x')), [{ text: '/old' }]);
+      Object.assign(state, { path: '/new', named: '/new' });
+      assert.deepEqual(getAnswer(await send(agent, 'x')), [{ text: '/new' }]);
+      assert.deepEqual(getAnswer(await send(agent, 'x')), [{ text: '/new' }]);
+      assert.equal(state.cards, 2);
+    });
+
+    test(`over ${binding}, and whose card does not say so, has not lost its tasks`, async (t) => {
+      const { agent, state } = await startMoving(t, binding);
+      await send(agent, 'x');
+      state.path = '/new';
+      for (let read = 0; read < 2; read += 1) {
+        await assert.rejects(agent.get('r', signal), /not valid|unavailable/);
+      }
+      assert.ok(state.cards > 1);
+    });
+  }
 });

@@ -27,7 +27,7 @@ describe('the turn of a gateway', () => {
     ['auth_required', 'AUTH_REQUIRED'],
     ['rejected', 'REJECTED'],
     ['failed', 'FAILED'],
-    ['canceled', 'FAILED'],
+    ['canceled', 'CANCELED'],
     ['refused', 'FAILED'],
     ['timed_out', 'FAILED'],
   ] as const) {
@@ -50,7 +50,7 @@ describe('the turn of a gateway', () => {
   test('says so if the other agent gives no reason', async () => {
     const outcome = await run(createResult('canceled', { message: [] }));
     assert.deepEqual(outcome, {
-      state: 'TASK_STATE_FAILED',
+      state: 'TASK_STATE_CANCELED',
       message: [{ text: 'The agent behind this one has canceled its task.' }],
     });
   });

@@ -37,6 +37,7 @@ function toOutcome(turn: Turn, result: CallResult): TurnOutcome {
     case 'rejected':
       return { state: 'TASK_STATE_REJECTED', message };
     case 'canceled':
+      return { state: 'TASK_STATE_CANCELED', message };
     case 'failed':
     case 'refused':
     case 'timed_out':

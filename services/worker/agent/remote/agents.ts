@@ -3,7 +3,9 @@ import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import type { Powers } from '#shared/agent/powers.ts';
 import { createIdentityTokens } from '#shared/gcp/identity-token.ts';
 import { checkPowers } from '../check-powers.ts';
+import { createFetch } from '../fetch.ts';
 import type { RemoteAgent, RemoteAgents } from './agent.ts';
+import { agentTimes, type AgentTimes } from './fetch.ts';
 
 /**
  * @param getSecret returns the value of `${env:NAME}` by its name
@@ -12,8 +14,10 @@ import type { RemoteAgent, RemoteAgents } from './agent.ts';
 export function createRemoteAgents(
   getSecret: (name: string) => string | undefined,
   powers: Powers,
+  times: AgentTimes = agentTimes,
 ): RemoteAgents {
   const credentials = { getSecret, getIdentityToken: createIdentityTokens() };
+  const network = { fetch: createFetch(times.silenceMs), ...times };
   const connections = new Map<string, RemoteAgent>();
   return {
     open: async (name, definition) => {
@@ -22,7 +26,7 @@ export function createRemoteAgents(
       const { RemoteConnection } = await import('./connection.ts');
       const { url, card, auth, headers, googleIdentity } = definition;
       const key = canonicalHash({ name, url, card, auth, headers, googleIdentity });
-      const connection = connections.get(key) ?? new RemoteConnection(name, definition, credentials);
+      const connection = connections.get(key) ?? new RemoteConnection(name, definition, credentials, network);
       connections.set(key, connection);
       return connection;
     },

@@ -1,7 +1,9 @@
 /**
  * A client of one other agent, over A2A 1.0 or 0.3, by JSON-RPC, HTTP+JSON or gRPC as its card says. It is shared by all
- * turns of this process. The card is read again after five minutes; while it cannot be read, the last one is used.
+ * turns of this process. The card is read again after five minutes, and after a request that failed, because the agent may
+ * have moved. While the card cannot be read, the last one is used.
  */
+import { isDeepStrictEqual } from 'node:util';
 import {
   AgentCard,
   CancelTaskRequest,
@@ -12,10 +14,13 @@ import {
 import type { Client, RequestOptions } from '@a2a-js/sdk/client';
 import { A2AError } from '@a2a-js/sdk/errors';
 import { createAgentHeaders, type RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
+import { RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { GetIdentityToken } from '#shared/gcp/identity-token.ts';
 import { CredentialsError } from '../errors.ts';
+import type { Fetch } from '../fetch.ts';
 import {
+  BusyError,
   RefusedError,
   type RemoteAgent,
   type RemoteCard,
@@ -24,8 +29,8 @@ import {
   type RemoteTask,
   type Sent,
 } from './agent.ts';
-import { isTaskNotFound, toFailure } from './failure.ts';
-import { createAgentFetch, toUnavailable } from './fetch.ts';
+import { isTaskNotFound, isTimeout, toFailure } from './failure.ts';
+import { createAgentFetch, toUnavailable, type AgentTimes } from './fetch.ts';
 import { findTask } from './find.ts';
 import { isId } from './ids.ts';
 import { openClient, readCard, type AgentAddress } from './open-client.ts';
@@ -33,10 +38,10 @@ import { offersNotifications, refusesNotifications, toRequest } from './request.
 import { readEvent, readSent, readTask } from './task.ts';
 
 const cardMs = 5 * 60_000;
+/** After this, a card that could not be read again is tried again. */
+const cardRetryMs = 60_000;
 /** How long a turn waits for the card of an agent that it may call. */
 const describeMs = 5_000;
-/** The longest read of a task. Agents answer it from what they have stored. */
-const getMs = 60_000;
 
 interface Open {
   client: Client;
@@ -55,17 +60,24 @@ export class RemoteConnection implements RemoteAgent {
   readonly #name: string;
   readonly #address: AgentAddress;
   readonly #getHeaders: () => Promise<Record<string, string>>;
+  readonly #getMs: number;
   #open: Open | undefined;
   #opening: Promise<Open> | undefined;
 
-  constructor(name: string, definition: RemoteAgentDefinition, credentials: AgentCredentials) {
+  constructor(
+    name: string,
+    definition: RemoteAgentDefinition,
+    credentials: AgentCredentials,
+    { fetch, bodyMs, getMs }: Pick<AgentTimes, 'bodyMs' | 'getMs'> & { fetch: Fetch },
+  ) {
     const { url, card } = definition;
     const cardUrl = new URL(card ?? `${url?.replace(/\/+$/, '')}/.well-known/agent-card.json`);
     const origin = url === undefined ? cardUrl.origin : new URL(url).origin;
     this.#name = name;
     this.#getHeaders = () => createHeaders(name, definition, origin, credentials);
-    const fetch = createAgentFetch({ name, origin, getHeaders: this.#getHeaders });
-    this.#address = { name, cardUrl, origin, fetch };
+    const agentFetch = createAgentFetch({ fetch, bodyMs, name, origin, getHeaders: this.#getHeaders });
+    this.#address = { name, cardUrl, origin, fetch: agentFetch };
+    this.#getMs = getMs;
   }
 
   async describe(): Promise<RemoteCard | undefined> {
@@ -126,7 +138,7 @@ export class RemoteConnection implements RemoteAgent {
   }
 
   async get(taskId: string, signal: AbortSignal): Promise<RemoteTask | undefined> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(getMs)]);
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(this.#getMs)]);
     return this.#request(bounded, async ({ client }, options) => {
       try {
         const request = GetTaskRequest.fromJSON({ id: taskId, historyLength: 0 });
@@ -176,16 +188,51 @@ export class RemoteConnection implements RemoteAgent {
     signal: AbortSignal,
     run: (open: Open, options: RequestOptions) => Promise<T>,
   ): Promise<T> {
+    const startedAt = performance.now();
     try {
       const open = await this.#connect(signal);
-      // Over HTTP, the fetch adds the headers.
-      const isGrpc = open.client.transport.protocolName === 'GRPC';
-      const serviceParameters = isGrpc ? await this.#getHeaders() : undefined;
-      return await run(open, { signal, ...(serviceParameters && { serviceParameters }) });
+      try {
+        return await this.#run(open, run, signal);
+      } catch (error) {
+        const moved = await this.#findMoved(open, startedAt, toFailure(this.#name, error), signal);
+        if (moved === undefined) throw error;
+        return await this.#run(moved, run, signal);
+      }
     } catch (error) {
-      signal.throwIfAborted();
-      throw toFailure(this.#name, error);
+      if (!signal.aborted) throw toFailure(this.#name, error);
+      const { reason } = signal as { reason: unknown };
+      throw isTimeout(reason) ? toUnavailable(this.#name, reason) : reason;
     }
+  }
+
+  async #run<T>(
+    open: Open,
+    run: (open: Open, options: RequestOptions) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    // Over HTTP, the fetch adds the headers.
+    const isGrpc = open.client.transport.protocolName === 'GRPC';
+    const serviceParameters = isGrpc ? await this.#getHeaders() : undefined;
+    return run(open, { signal, ...(serviceParameters && { serviceParameters }) });
+  }
+
+  /**
+   * Returns the agent at another address, if its card names one now. The next request reads the card again if the agent is
+   * unavailable; if something else answers in its place, this one does.
+   */
+  async #findMoved(
+    open: Open,
+    startedAt: number,
+    failure: Error,
+    signal: AbortSignal,
+  ): Promise<Open | undefined> {
+    if (signal.aborted || open.readAt >= startedAt) return undefined;
+    const isAway = failure instanceof RetryableError && !(failure instanceof BusyError);
+    const isElsewhere = failure instanceof RefusedError && !failure.byAgent;
+    if (isAway || isElsewhere) open.readAt = Number.NEGATIVE_INFINITY;
+    if (!isElsewhere) return undefined;
+    const next = await this.#connect(signal);
+    return isDeepStrictEqual(next.card.supportedInterfaces, open.card.supportedInterfaces) ? undefined : next;
   }
 
   async #connect(signal: AbortSignal): Promise<Open> {
@@ -202,6 +249,7 @@ export class RemoteConnection implements RemoteAgent {
       return await Promise.race([opening, aborted]);
     } catch (error) {
       if (open === undefined || signal.aborted) throw error;
+      open.readAt = performance.now() - cardMs + cardRetryMs;
       return open;
     }
   }

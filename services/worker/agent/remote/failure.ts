@@ -17,17 +17,27 @@ export function toFailure(name: string, error: unknown): Error {
     (kind) => error instanceof kind,
   );
   if (isKnown) return error as Error;
-  if (error instanceof DOMException && error.name === 'TimeoutError') return toUnavailable(name, error);
+  if (isTimeout(error)) return toUnavailable(name, error);
   const status = getGrpcStatus(error);
   if (unavailable.has(status)) return toUnavailable(name, error);
   if (refusedCredentials.has(status)) return createCredentialsError(name);
   const text = errorMessage(error).slice(0, maxErrorChars);
-  if (error instanceof A2AError)
+  if (error instanceof A2AError && !isBareStatus(error))
     return new RefusedError(`The agent "${name}" refuses the request: ${text}`, {
       cause: error,
       byAgent: true,
     });
   return new RefusedError(`The agent "${name}" gives an answer that is not valid: ${text}`, { cause: error });
+}
+
+/** Whether the reason of a signal is that of `AbortSignal.timeout`. */
+export function isTimeout(reason: unknown): boolean {
+  return reason instanceof DOMException && reason.name === 'TimeoutError';
+}
+
+/** Over HTTP+JSON, the SDK makes an error of A2A of each status: of one without an error in its body, something else answers. */
+function isBareStatus({ reason, message }: A2AError): boolean {
+  return reason === 'INTERNAL_ERROR' && message.startsWith('HTTP error for ');
 }
 
 /**

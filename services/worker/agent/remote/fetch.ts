@@ -8,18 +8,28 @@ import { parseRetryAfter } from '#shared/domain/retry.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import { activeTraceparent } from '#shared/runtime/spans.ts';
 import { CredentialsError } from '../errors.ts';
-import { createFetch, type Fetch } from '../fetch.ts';
+import type { Fetch } from '../fetch.ts';
 import { BusyError, RefusedError } from './agent.ts';
-
-/** An agent may ignore that a message is sent without waiting, and work before it answers. */
-const silenceMs = 5 * 60_000;
 
 /** The most that is read of an answer. */
 const maxBodyBytes = 16 * 1024 * 1024;
 
-const fetchSilently = createFetch(silenceMs);
+/** How long other agents may take, in milliseconds. */
+export interface AgentTimes {
+  /** The longest silence. An agent may ignore that a message is sent without waiting, and work before it answers. */
+  silenceMs: number;
+  /** From the headers of an answer to its end. Streams have no such bound here. */
+  bodyMs: number;
+  /** The longest read of a task. Agents answer it from what they have stored. */
+  getMs: number;
+}
+
+export const agentTimes: AgentTimes = { silenceMs: 5 * 60_000, bodyMs: 60_000, getMs: 60_000 };
 
 export interface AgentFetchOptions {
+  /** Makes the requests. */
+  fetch: Fetch;
+  bodyMs: number;
   /** In the definition. */
   name: string;
   /** Gets the headers. */
@@ -32,7 +42,7 @@ export interface AgentFetchOptions {
  * The fetch rejects with a RetryableError while the agent is unavailable (a BusyError if it says how long), with a
  * CredentialsError if it refuses the credentials, and with a RefusedError for a redirect or an answer that is too large.
  */
-export function createAgentFetch({ name, origin, getHeaders }: AgentFetchOptions): Fetch {
+export function createAgentFetch({ fetch, bodyMs, name, origin, getHeaders }: AgentFetchOptions): Fetch {
   return async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
     const headers = new Headers(init?.headers);
@@ -45,10 +55,12 @@ export function createAgentFetch({ name, origin, getHeaders }: AgentFetchOptions
     let body: Uint8Array<ArrayBuffer> | undefined;
     // The SDK bounds each event of a stream.
     let streams = false;
+    const late = new AbortController();
+    const signal = AbortSignal.any([late.signal, ...(init?.signal ? [init.signal] : [])]);
     try {
-      response = await fetchSilently(url, { ...init, headers, redirect: 'manual' });
+      response = await fetch(url, { ...init, headers, redirect: 'manual', signal });
       streams = response.ok && isStream(response.headers, 'content-type') && isStream(headers, 'accept');
-      body = streams ? undefined : await readBody(response);
+      body = streams ? undefined : await readBody(response, bodyMs, late);
     } catch (error) {
       init?.signal?.throwIfAborted();
       throw toUnavailable(name, error);
@@ -107,14 +119,27 @@ function asksToWait(status: number): boolean {
   return status === 429 || status === 503;
 }
 
-/** Returns undefined if the body is too large. */
-async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer> | undefined> {
+/**
+ * Returns undefined if the body is too large.
+ *
+ * @param late aborts the request when the time is over
+ */
+async function readBody(
+  response: Response,
+  bodyMs: number,
+  late: AbortController,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > maxBodyBytes) return undefined;
-    chunks.push(chunk);
+  const timer = setTimeout(() => late.abort(new Error(`Its answer took longer than ${bodyMs} ms.`)), bodyMs);
+  try {
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.length;
+      if (bytes > maxBodyBytes) return undefined;
+      chunks.push(chunk);
+    }
+    return new Uint8Array(Buffer.concat(chunks));
+  } finally {
+    clearTimeout(timer);
   }
-  return new Uint8Array(Buffer.concat(chunks));
 }

@@ -20,7 +20,7 @@ export interface ArtifactStream {
  * The end of a turn. `message` becomes the message of the task's status.
  *
  * If another message is waiting when a turn ends as completed, input-required or auth-required, the task
- * stays working and the next turn starts. Failed and rejected end the task at once.
+ * stays working and the next turn starts. Failed, rejected and canceled end the task at once.
  */
 export type TurnOutcome =
   | { state: 'TASK_STATE_COMPLETED'; message?: Part[] | string }
@@ -37,6 +37,8 @@ export type TurnOutcome =
     }
   | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
   | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
+  /** The work was canceled by the party that does it, such as the agent behind a gateway. Clients cancel by CancelTask. */
+  | { state: 'TASK_STATE_CANCELED'; message: Part[] | string }
   /**
    * The answer is this single message, without a task (A2A section 3.1.1). It must be the turn's only output.
    */

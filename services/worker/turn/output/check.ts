@@ -10,12 +10,13 @@ import type { TurnEndState } from '#shared/domain/task.ts';
 const contentFields = ['text', 'raw', 'url', 'data'] as const;
 const partFields = [...contentFields, 'mediaType', 'filename', 'metadata'];
 const headFields = ['artifactId', 'name', 'description', 'metadata', 'extensions'];
-const endStates: readonly Exclude<TurnEndState, 'TASK_STATE_CANCELED'>[] = [
+const endStates: readonly TurnEndState[] = [
   'TASK_STATE_COMPLETED',
   'TASK_STATE_INPUT_REQUIRED',
   'TASK_STATE_AUTH_REQUIRED',
   'TASK_STATE_REJECTED',
   'TASK_STATE_FAILED',
+  'TASK_STATE_CANCELED',
 ];
 
 const maxIdChars = 256;
