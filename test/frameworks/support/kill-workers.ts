@@ -14,8 +14,15 @@ export interface Rig {
   openGate: () => void;
 }
 
-/** @param agent the path of its module, from test/frameworks */
-export async function startRig(t: TestContext, agent: string): Promise<Rig> {
+/**
+ * @param agent the path of its module, from test/frameworks
+ * @param env of the services
+ */
+export async function startRig(
+  t: TestContext,
+  agent: string,
+  env: Record<string, string> = {},
+): Promise<Rig> {
   const dir = createTempDir(t);
   const [callsFile, gateFile] = [path.join(dir, 'calls'), path.join(dir, 'gate')];
   writeFileSync(callsFile, '');
@@ -26,6 +33,7 @@ export async function startRig(t: TestContext, agent: string): Promise<Rig> {
     TEST_CALLS: callsFile,
     TEST_GATE: gateFile,
     LEASE_SECONDS: '60',
+    ...env,
   });
   await stack.start('api');
   return {

@@ -23,13 +23,18 @@ export interface ConsoleBrowser {
   assertNoProblems(): void;
 }
 
-/** @param apiUrl the address of the front door */
-export async function startBrowser(t: Cleanup, apiUrl: string): Promise<ConsoleBrowser> {
-  const started: Browser = await chromium.launch({
+export async function launchBrowser(t: Cleanup): Promise<Browser> {
+  const started = await chromium.launch({
     executablePath: executable ?? '',
     args: ['--no-sandbox', '--disable-gpu'],
   });
   t.after(() => started.close());
+  return started;
+}
+
+/** @param apiUrl the address of the front door */
+export async function startBrowser(t: Cleanup, apiUrl: string): Promise<ConsoleBrowser> {
+  const started = await launchBrowser(t);
   const problems: string[] = [];
   return {
     open: async (path, options = {}) => {
