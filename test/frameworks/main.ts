@@ -20,9 +20,9 @@ const { values, positionals } = parseArgs({
 });
 /** The folders with packages, and the frameworks that are tested with each. */
 const suites: Record<string, readonly string[]> = {
-  highest: ['ai-sdk', 'adk', 'langgraph'],
+  highest: ['ai-sdk', 'adk', 'langgraph', 'gateway'],
   'ai-6': ['ai-sdk'],
-  lowest: ['ai-sdk'],
+  lowest: ['ai-sdk', 'langgraph'],
   examples: ['genkit', 'mastra'],
 };
 const [bench, only] = [positionals[0] === 'bench', values.only];
@@ -75,9 +75,13 @@ function describe(folder: string): string {
 
 /** The examples are run only: their frameworks bring types of zod of their own. */
 function checkTypes(folder: string): number {
-  if (!existsSync(path.join(here, folder, 'tsconfig.json'))) return 0;
   const tsc = path.join(root, 'node_modules/.bin/tsc');
-  return run(tsc, ['--noEmit', '--project', path.join(here, folder)], {});
+  // The page of a chat is for browsers.
+  const projects = [folder, ...(folder === 'highest' ? ['ai-sdk/page'] : [])];
+  return projects
+    .map((project) => path.join(here, project))
+    .filter((project) => existsSync(path.join(project, 'tsconfig.json')))
+    .reduce((failed, project) => failed || run(tsc, ['--noEmit', '--project', project], {}), 0);
 }
 
 function runTests(folder: string, frameworks: readonly string[]): number {

@@ -1,79 +1,13 @@
-/** Agents and workflows of ADK as agents, in memory. */
+/** Agents of ADK with tools, confirmations and long-running tools, in memory. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  AgentTool,
-  FunctionTool,
-  JoinNode,
-  LlmAgent,
-  LogLevel,
-  LongRunningFunctionTool,
-  LoopAgent,
-  node,
-  ParallelAgent,
-  RequestInput,
-  SequentialAgent,
-  setLogLevel,
-  Workflow,
-  type Context,
-} from '@google/adk';
-import { createAdkAgent, getToolCall, step } from 'longhaul/adk';
-import { createTask, type TestTask } from 'longhaul/testing';
+import { FunctionTool, LlmAgent, LongRunningFunctionTool, type Context } from '@google/adk';
+import { createAdkAgent, getToolCall } from 'longhaul/adk';
+import { createTask } from 'longhaul/testing';
 import { z } from 'zod/v4';
 import { decide } from '../support/decide.ts';
+import { createModel, createTool, look, newLog, refund, runWithCrashes, type Log } from './in-memory.ts';
 import { ScriptedLlm, type Reply } from './scripted-llm.ts';
-
-setLogLevel(LogLevel.ERROR);
-
-interface Log {
-  models: string[];
-  tools: string[];
-}
-
-const newLog = (): Log => ({ models: [], tools: [] });
-
-function createModel(log: Log, name: string, replies: readonly Reply[], wordMs = 0): ScriptedLlm {
-  return new ScriptedLlm({
-    reply: (earlier) => replies[earlier] ?? {},
-    onCall: (earlier) => log.models.push(`${name} ${earlier}`),
-    wordMs,
-  });
-}
-
-function createTool(log: Log, name: string, options: { requireConfirmation?: boolean } = {}): FunctionTool {
-  return new FunctionTool({
-    name,
-    description: name,
-    parameters: z.object({ order: z.number() }),
-    ...options,
-    execute: async ({ order }: { order: number }, context?: Context) => {
-      log.tools.push(`${name} ${order}`);
-      context?.state.set('last', `${name} ${order}`);
-      return { done: order };
-    },
-  }) as unknown as FunctionTool;
-}
-
-/** Runs the turn to its end, with a crash after each step of these names. */
-async function runWithCrashes(
-  task: TestTask,
-  names = ['model', 'tool:look', 'tool:refund', 'session'],
-): Promise<number> {
-  let crashes = 0;
-  for (const name of names) {
-    for (;;) {
-      const next = task.steps.filter((recorded) => recorded.name === name && recorded.finished).length + 1;
-      const run = await task.run({ crashAfter: `${name}#${next}` }).catch(() => undefined);
-      if (run?.end !== 'crashed') break;
-      crashes += 1;
-    }
-  }
-  await task.run();
-  return crashes;
-}
-
-const look = { name: 'look', args: { order: 7 } };
-const refund = { name: 'refund', args: { order: 7 } };
 
 describe('an agent with tools', () => {
   test('makes each call once, even if it crashes after each step', async () => {
@@ -111,24 +45,6 @@ describe('an agent with tools', () => {
     await task.run({ crashAfter: 'tool:look' });
     await task.run();
     assert.equal(seen.at(-1), 'Last: look 7');
-  });
-
-  test('fails with the way out if the code has changed', async () => {
-    const log = newLog();
-    const create = (name: string) =>
-      createAdkAgent(
-        new LlmAgent({
-          name: 'helper',
-          model: createModel(log, 'm', [{ calls: [{ name, args: { order: 7 } }] }, { text: 'Done.' }]),
-          tools: [createTool(log, name)],
-        }),
-      );
-    const task = createTask(create('look'), 'Go.');
-    await task.run({ crashAfter: 'tool:look' });
-    task.agent = create('find');
-    await task.run();
-    assert.equal(task.state, 'TASK_STATE_FAILED');
-    assert.match(task.messageText, /had finished the step "tool:look" before: the agent's code has changed/);
   });
 
   test('gives errors of tools to the model, and runs the turn again if the model fails', async () => {
@@ -254,104 +170,6 @@ describe('a long-running tool', () => {
     assert.equal(task.state, 'TASK_STATE_COMPLETED', task.messageText);
     assert.equal(task.getText('helper-2'), 'Printed.');
   });
-});
-
-describe('agents below agents', () => {
-  const createWorker = (log: Log, name: string, wordMs = 0) =>
-    new LlmAgent({
-      name,
-      model: createModel(log, name, [{ calls: [look] }, { text: `${name} says so` }], wordMs),
-      tools: [createTool(log, 'look')],
-    });
-
-  const kinds = {
-    sequential: (log: Log) =>
-      new SequentialAgent({ name: 'all', subAgents: [createWorker(log, 'a'), createWorker(log, 'b')] }),
-    parallel: (log: Log) =>
-      new ParallelAgent({ name: 'all', subAgents: [createWorker(log, 'a', 5), createWorker(log, 'b')] }),
-    workflow: (log: Log) => {
-      const join = new JoinNode({ name: 'join' });
-      return new Workflow({
-        name: 'all',
-        edges: [
-          ['START', createWorker(log, 'a', 5), join],
-          ['START', createWorker(log, 'b'), join],
-        ],
-      });
-    },
-  };
-  for (const [kind, create] of Object.entries(kinds)) {
-    test(`in a ${kind} agent share one record`, async () => {
-      const log = newLog();
-      const task = createTask(createAdkAgent(create(log)), 'Go.');
-      assert.ok((await runWithCrashes(task)) >= 3);
-      assert.equal(task.state, 'TASK_STATE_COMPLETED', task.messageText);
-      // A call that was in flight when another one was recorded is made once more.
-      const calls = kind === 'sequential' ? log.models : [...new Set(log.models)];
-      assert.deepEqual(calls.toSorted(), ['a 0', 'a 1', 'b 0', 'b 1']);
-      assert.equal(task.steps.filter(({ name }) => name === 'tool:look').length, 2);
-      assert.deepEqual([task.getText('a'), task.getText('b')], ['a says so', 'b says so']);
-    });
-  }
-
-  test('in a loop count on', async () => {
-    const log = newLog();
-    const model = new ScriptedLlm({ reply: () => ({ text: 'again' }), onCall: () => log.models.push('m') });
-    const root = new LoopAgent({
-      name: 'loop',
-      subAgents: [new LlmAgent({ name: 'a', model })],
-      maxIterations: 3,
-    });
-    const task = createTask(createAdkAgent(root), 'Go.');
-    await runWithCrashes(task);
-    assert.equal(log.models.length, 3);
-    assert.equal(task.getText('a'), 'again\n\nagain\n\nagain');
-  });
-
-  test('as tools run steps of their own', async () => {
-    const log = newLog();
-    const model = createModel(log, 'root', [
-      { calls: [{ name: 'a', args: { request: 'go' } }] },
-      { text: 'Done.' },
-    ]);
-    const root = new LlmAgent({
-      name: 'root',
-      model,
-      tools: [new AgentTool({ agent: createWorker(log, 'a') })],
-    });
-    const task = createTask(createAdkAgent(root), 'Go.');
-    await runWithCrashes(task);
-    assert.equal(task.state, 'TASK_STATE_COMPLETED', task.messageText);
-    assert.deepEqual(log.models.toSorted(), ['a 0', 'a 1', 'root 0', 'root 1']);
-    assert.deepEqual(log.tools, ['look 7']);
-  });
-});
-
-test('a question of a workflow becomes input-required, and the answer its result', async () => {
-  const runs: string[] = [];
-  const ask = node(() => new RequestInput({ message: 'Where to?' }), { name: 'ask' });
-  const plan = node(
-    async (_context: unknown, place: unknown) => {
-      const time = await step('time', async () => {
-        runs.push('time');
-        return 'noon';
-      });
-      return `${String(place)} at ${time}`;
-    },
-    { name: 'plan' },
-  );
-  const task = createTask(
-    createAdkAgent(new Workflow({ name: 'trip', edges: [['START', ask, plan]] })),
-    'Go.',
-  );
-  await task.run();
-  assert.equal(task.state, 'TASK_STATE_INPUT_REQUIRED', task.messageText);
-  assert.equal(task.messageText, 'Where to?');
-  task.send('Oslo');
-  await runWithCrashes(task, ['node:time', 'session']);
-  assert.equal(task.state, 'TASK_STATE_COMPLETED', task.messageText);
-  assert.equal(task.getText('trip-2'), 'Oslo at noon');
-  assert.deepEqual(runs, ['time']);
 });
 
 test('artifacts of tools are artifacts of the task, also for later turns', async () => {

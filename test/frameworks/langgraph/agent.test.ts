@@ -231,23 +231,6 @@ test('nodes see their turn and a key that is the same when they run again', asyn
   assert.ok(task.progress.includes('working'));
 });
 
-test('a graph that lacks a node or a tool of a thread fails with the way out', async () => {
-  const task = createTask(createGraphAgent(createQuestions()), 'Plan a trip.');
-  await task.run();
-  task.send('Oslo');
-  const changed = new StateGraph(Annotation.Root({ place: Annotation<string> }))
-    .addNode('question', () => ({ place: 'none' }))
-    .addEdge(START, 'question')
-    .compile();
-  task.agent = createGraphAgent(changed);
-  await task.run();
-  assert.equal(task.state, 'TASK_STATE_FAILED');
-  assert.match(
-    task.messageText,
-    /^The graph has no node "ask".*declare a version of the agent \(docs\/versions\.md\)/,
-  );
-});
-
 test('an endless graph fails at its limit', async () => {
   const graph = new StateGraph(Annotation.Root({ n: Annotation<number> }))
     .addNode('loop', ({ n = 0 }) => ({ n: n + 1 }))
