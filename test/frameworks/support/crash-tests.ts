@@ -7,7 +7,7 @@ import { isCompleted } from '../../support/stack.ts';
 import { runAndKill, startRig } from './kill-workers.ts';
 
 const usageKey = 'https://longhaul.dev/ext/usage/v1';
-/** Of the scripted models: each call has 10 tokens of input at a price of 1, and 5 of output at 2, for a million. */
+/** Each call of a scripted model has 10 tokens of input at a price of 1, and 5 of output at 2, for a million. */
 const costOfCall = (10 + 2 * 5) / 1_000_000;
 
 export interface Trip {
