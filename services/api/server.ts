@@ -10,7 +10,7 @@ import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import { endReceipt, registerAdmission, type Admit } from './limits/admission.ts';
 import { limitConnections, type ConnectionLimits } from './limits/connections.ts';
 import type { ByteRates } from './limits/byte-rates.ts';
-import type { LargeWork } from './limits/large-work.ts';
+import type { LargeWork } from '#shared/runtime/large-work.ts';
 import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
 import { UnauthenticatedError } from './auth/errors.ts';
@@ -134,7 +134,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   const consoleUrl = `${new URL(parts.publicUrl).pathname.replace(/\/$/, '')}${consolePath}/`;
   const getCard = parts.getCard ?? (() => card);
   await registerCard(app, getCard, parts.cardSigner, parts.readConsole && consoleUrl);
-  registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
+  registerJsonRpc(app, { handler, bodyLimitBytes, card, largeWork: parts.largeWork, log });
   const listExtensionRoutes = (): readonly string[] => extensionRoutes;
   registerRest(app, { handler, bodyLimitBytes, card, conditional, listExtensionRoutes, log });
   const openRoutes = [

@@ -50,7 +50,7 @@ import { createAdmission } from './limits/admission.ts';
 import { ByteRates } from './limits/byte-rates.ts';
 import { AuthFailures } from './limits/auth-failures.ts';
 import { createOwnerQuotas } from './limits/owner-quotas.ts';
-import { LargeWork } from './limits/large-work.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { Receiving } from './limits/receiving.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
@@ -188,6 +188,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     admitCaller,
     receiving,
     byteRates,
+    largeWork,
     connections,
     trustedProxies: limits.trustedProxies,
     ready,
@@ -201,7 +202,6 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
         ...serving,
         cardSigner,
         getCard: () => cards.card,
-        largeWork,
         conditional: { readVersion, follower, streams },
         mcp: config.mcp
           ? {

@@ -26,7 +26,7 @@ import { createAdmission } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
 import { ByteRates } from '#services/api/limits/byte-rates.ts';
 import type { ConnectionLimits } from '#services/api/limits/connections.ts';
-import { LargeWork } from '#services/api/limits/large-work.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import { Receiving, type ReceivingLimits } from '#services/api/limits/receiving.ts';
 import { createApiServer } from '#services/api/server.ts';
 import type { Cleanup } from './cleanup.ts';

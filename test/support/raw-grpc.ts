@@ -6,6 +6,7 @@ import {
   type IncomingHttpHeaders,
 } from 'node:http2';
 import { SendMessageRequest } from '@a2a-js/sdk';
+import { LegacyA2AService } from '@a2a-js/sdk/compat/v0_3/server/grpc';
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import type { Cleanup } from './cleanup.ts';
 
@@ -68,7 +69,18 @@ export function encodeLargeSend(objects: number): Buffer {
     role: 'ROLE_USER',
     parts: [{ data: Array.from({ length: objects }, () => ({})) }],
   };
-  const bytes = A2AService.sendMessage.requestSerialize(SendMessageRequest.fromJSON({ message }));
+  return toFrame(A2AService.sendMessage.requestSerialize(SendMessageRequest.fromJSON({ message })));
+}
+
+/** The same for A2A 0.3, with the objects in the metadata of the request. */
+export function encodeLargeV03Send(objects: number): Buffer {
+  const metadata = { a: Array.from({ length: objects }, () => ({})) };
+  return toFrame(
+    LegacyA2AService.sendMessage.requestSerialize({ request: undefined, configuration: undefined, metadata }),
+  );
+}
+
+function toFrame(bytes: Buffer): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(bytes.length, 1);
   return Buffer.concat([head, bytes]);

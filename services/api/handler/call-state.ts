@@ -51,6 +51,9 @@ export const streamCloses = createCallState<boolean>('longhaul.streamCloses');
 /** The entity tag of the task that an operation has read, for bindings that can send one. */
 export const entityTag = createCallState<string>('longhaul.entityTag');
 
+/** Waits until the event loop is free for the next step of a large answer (`shared/runtime/large-work.ts`). */
+export const nextStep = createCallState<() => Promise<void>>('longhaul.nextStep');
+
 /** The `Last-Event-ID` of the client, as sent: a header over HTTP, metadata over gRPC. */
 export const lastEventId = createCallState<string>('longhaul.lastEventId');
 

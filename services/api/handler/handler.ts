@@ -45,9 +45,10 @@ import { getCaller } from './caller.ts';
 import { checkHistoryLength } from './validate/message.ts';
 import { toEntityTag } from '../http/conditional.ts';
 import { toClientError, withClientErrors } from './errors.ts';
-import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
+import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import type { OpenStreams } from '../limits/open-streams.ts';
 import { listOwnTasks } from './list-tasks.ts';
+import { startLargeAnswer } from '../limits/large-answer.ts';
 import type { PageTokens } from './page-token.ts';
 import type { PushConfigs } from './push-configs.ts';
 import { getReplay, withEventNumber } from '../extensions/replay.ts';
@@ -92,7 +93,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     const caller = getCaller(context);
     const found = isUuid(id) ? await read(caller, id, options) : undefined;
     if (found === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
-    if (found.bytes >= minLargeBytes) await parts.largeWork.start(caller.owner);
+    if (found.bytes >= minLargeBytes) await startLargeAnswer(parts.largeWork, context, caller.owner);
     return found;
   }
 
@@ -257,7 +258,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       }),
 
     listTasks: (request: ListTasksRequest, context) =>
-      withClientErrors(log, () => listOwnTasks(list, parts, getCaller(context), request)),
+      withClientErrors(log, () => listOwnTasks(list, parts, context, request)),
 
     cancelTask: (request: CancelTaskRequest, context) =>
       withClientErrors(log, async () => {

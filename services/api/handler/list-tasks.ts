@@ -1,11 +1,13 @@
 /** ListTasks (A2A section 3.1.4): pages of the caller's tasks, newest status first. */
 import { TaskState as WireState, type ListTasksRequest, type ListTasksResponse } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { stateFromWire, taskToWire } from '#shared/a2a/translate.ts';
 import type { ListTasks } from '#shared/db/tasks/list.ts';
-import type { Caller } from '#shared/db/tasks/read.ts';
+import { getCaller } from './caller.ts';
+import { startLargeAnswer } from '../limits/large-answer.ts';
 import { checkHistoryLength, checkId } from './validate/message.ts';
-import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
+import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import type { PageTokens } from './page-token.ts';
 
 const defaultPageSize = 50;
@@ -17,9 +19,10 @@ const endTime = Date.UTC(10_000, 0, 1);
 export async function listOwnTasks(
   list: ListTasks,
   { pageTokens, largeWork }: { pageTokens: PageTokens; largeWork: LargeWork },
-  caller: Caller,
+  context: ServerCallContext,
   request: ListTasksRequest,
 ): Promise<ListTasksResponse> {
+  const caller = getCaller(context);
   const filter = parseFilter(request);
   const size = request.pageSize ?? defaultPageSize;
   if (!Number.isInteger(size) || size < 1 || size > maxPageSize) {
@@ -40,7 +43,7 @@ export async function listOwnTasks(
     },
   });
   const bytes = page.tasks.reduce((sum, task) => sum + task.bytes, 0);
-  if (bytes >= minLargeBytes) await largeWork.start(caller.owner);
+  if (bytes >= minLargeBytes) await startLargeAnswer(largeWork, context, caller.owner);
   return {
     tasks: page.tasks.map(({ task }) => taskToWire(task)),
     nextPageToken: page.next === undefined ? '' : pageTokens.sign(page.next, query),

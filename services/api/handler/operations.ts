@@ -24,7 +24,7 @@ import { A2AError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { keepNullData } from '#shared/a2a/translate.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
-import { warnClient } from './call-state.ts';
+import { nextStep, warnClient } from './call-state.ts';
 import { checkFields, type MessageType } from './validate/fields.ts';
 import {
   configIdType,
@@ -92,7 +92,9 @@ export function createOperations(handler: A2ARequestHandler): Operations {
       ),
       ListTasks: async (params, context) => {
         const request = decodeRequest(requestCodec(listTasksType, ListTasksRequest), params, context);
-        return listToJson(await handler.listTasks(request, context), request.includeArtifacts === true);
+        const page = await handler.listTasks(request, context);
+        await nextStep.get(context)?.();
+        return listToJson(page, request.includeArtifacts === true);
       },
       CancelTask: unary(
         requestCodec(idType, CancelTaskRequest),
@@ -145,7 +147,12 @@ function unary<Request, Result>(
   run: (request: Request, context: ServerCallContext) => Promise<Result>,
   toJson: (result: Result) => unknown,
 ): Unary {
-  return async (params, context) => toJson(await run(decodeRequest(codec, params, context), context));
+  return async (params, context) => {
+    const result = await run(decodeRequest(codec, params, context), context);
+    const pause = nextStep.get(context);
+    if (pause !== undefined) await pause();
+    return toJson(result);
+  };
 }
 
 function streaming<Request>(

@@ -32,8 +32,15 @@ import { getCaller } from './caller.ts';
 import { checkMessage } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
-import { hashRequest, serializeMessage, serializeParts } from './message-json.ts';
-import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
+import {
+  hashLargeRequest,
+  hashRequest,
+  writeLargeParts,
+  writeMessage,
+  writeParts,
+  type PartsJson,
+} from './message-json.ts';
+import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import type { OwnerQuotas } from '../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../limits/quota-error.ts';
 import { readPriority } from '../extensions/priority.ts';
@@ -85,7 +92,7 @@ interface CheckedSend {
   /** The message as sent, and as stored. */
   wire: WireMessage;
   message: Message;
-  partsJson: string;
+  partsJson: PartsJson;
   caller: Caller;
   requestHash: string;
   shown: boolean;
@@ -117,16 +124,16 @@ async function send(
   context: ServerCallContext,
   shown: boolean,
 ): Promise<SendResult> {
+  const caller = getCaller(context);
+  // Checking, serialising, hashing and storing a large message occupy the event loop in turn.
+  const isLarge = measure(request.message?.parts, minLargeBytes) >= minLargeBytes;
+  const pause = () => parts.largeWork.start(caller.owner);
+  if (isLarge) await pause();
   const wire = checkMessage(request, parts.messageLimits);
   checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
   const message = messageFromWire(wire);
-  const caller = getCaller(context);
-  // Serialising, hashing and storing a large message block the event loop in turn.
-  const isLarge = measure(message.parts, minLargeBytes) >= minLargeBytes;
-  const pause = () => parts.largeWork.start(caller.owner);
   if (isLarge) await pause();
-  const partsJson = isLarge ? await serializeParts(message.parts, pause) : JSON.stringify(message.parts);
-  if (isLarge) await pause();
+  const partsJson = isLarge ? await writeLargeParts(message.parts, pause) : writeParts(message.parts);
   const checked: CheckedSend = {
     request,
     context,
@@ -134,7 +141,9 @@ async function send(
     message,
     partsJson,
     caller,
-    requestHash: hashRequest(message, partsJson, request),
+    requestHash: isLarge
+      ? await hashLargeRequest(message, partsJson.json, request, pause)
+      : hashRequest(message, partsJson.json, request),
     shown,
   };
   if (isLarge) await pause();
@@ -163,7 +172,11 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const taskId = uuidv7(now);
   const contextId = wire.contextId === '' ? uuidv7(now) : wire.contextId;
   const message: Message = { ...send.message, taskId, contextId };
-  const messageJson = serializeMessage(message, send.partsJson, parts.maxMessageBytes);
+  const { json: messageJson, bytes: messageBytes } = writeMessage(
+    message,
+    send.partsJson,
+    parts.maxMessageBytes,
+  );
   const statusAt = new Date(now).toISOString();
   const event = createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   checkServiceTier(send.request.metadata, parts.serviceTiers);
@@ -179,7 +192,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
     acceptedOutputModes: serializeOutputModes(send.request),
     event: JSON.stringify(event),
   };
-  const bytes = countTaskBytes(content);
+  const bytes = countTaskBytes({ ...content, messageBytes });
   const task: NewTask = {
     ...send.caller,
     ...content,
@@ -237,12 +250,14 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
       `message.contextId ${wire.contextId} is not the context of task ${taskId}: use ${contextId}, or omit it`,
     );
   }
+  const message = writeMessage({ ...send.message, taskId, contextId }, send.partsJson, parts.maxMessageBytes);
   const followUp: FollowUp = {
     ...send.caller,
     taskId,
     messageId: wire.messageId,
     requestHash: send.requestHash,
-    message: serializeMessage({ ...send.message, taskId, contextId }, send.partsJson, parts.maxMessageBytes),
+    message: message.json,
+    messageBytes: message.bytes,
     acceptedOutputModes: serializeOutputModes(send.request),
     shown: send.shown,
     traceparent: activeTraceparent(),

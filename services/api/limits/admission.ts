@@ -17,7 +17,7 @@ import { RetryLaterError, TooManyRequestsError, UnverifiableCredentialError } fr
 import type { AuthFailures } from './auth-failures.ts';
 import { toAddressKey } from './client-address.ts';
 import { hasBody, leaveUnread } from '../http/unread-body.ts';
-import { minLargeBytes, type LargeWork } from './large-work.ts';
+import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import type { Receipt, Receiving } from './receiving.ts';
 import { countRefusal } from './refusals.ts';
 import { minChargedBytes, type ByteRates } from './byte-rates.ts';
@@ -41,7 +41,12 @@ export interface AdmissionParts {
 
 export function createAdmission({ authenticate, failures, buckets, byteRates, log }: AdmissionParts): Admit {
   return async (headers, getAddress) => {
-    failures.check(headers, getAddress);
+    try {
+      failures.check(headers, getAddress);
+    } catch (error) {
+      await failures.hold();
+      throw error;
+    }
     let caller: AuthenticatedCaller;
     try {
       caller = await authenticate(headers);
@@ -52,7 +57,7 @@ export function createAdmission({ authenticate, failures, buckets, byteRates, lo
       if (error instanceof RetryLaterError) log.warn({ err: error }, 'credentials could not be verified');
       throw error;
     }
-    if (caller.isAuthenticated) failures.recordSuccess(headers);
+    if (caller.isAuthenticated) failures.recordSuccess(headers, caller);
     if (buckets === undefined && byteRates === undefined) return caller;
     const key = getLimitKey(caller, getAddress);
     const wait = buckets?.take(key) ?? 0;
@@ -115,12 +120,11 @@ export function registerAdmission(
     if (!hasBody(raw) || methodsWithoutBody.has(request.method) || length > request.routeOptions.bodyLimit)
       return;
     const key = getLimitKey(caller, getAddress);
-    const opened = receiving.open(key);
+    const opened = receiving.open(key, length);
     byteRates?.charge(key, length);
     raw[receipt] = opened;
     reply.raw.on('close', endReceiptOfResponse);
     if (sentLength === undefined) countChunks(raw, opened);
-    else opened.add(length);
   };
   app.addHook('onRoute', (route) => {
     if (!isPublic(route)) route.onRequest = [admitRequest, ...[route.onRequest ?? []].flat()];
@@ -137,15 +141,18 @@ export function registerAdmission(
     });
   }
   app.addHook('preHandler', (request: AdmittedRequest, _reply, done) => {
+    const { raw, body } = request;
     const caller = request[admitted];
-    const start = (): void => {
-      endReceipt(request.raw);
+    if (caller === undefined || !Buffer.isBuffer(body) || body.length < minLargeBytes) {
+      endReceipt(raw);
       done();
-    };
-    const isLarge = Buffer.isBuffer(request.body) && request.body.length >= minLargeBytes;
-    if (caller === undefined || !isLarge) return start();
+      return;
+    }
     // Counts as being received until it is parsed.
-    void largeWork.start(getLimitKey(caller, () => request.ip)).then(start);
+    void largeWork.start(getLimitKey(caller, () => request.ip)).then(() => {
+      endReceipt(raw);
+      done();
+    });
   });
 }
 

@@ -4,6 +4,8 @@
  * ones are not confirmed. Credentials that were valid recently are verified in any case, so established
  * callers behind the same address keep their access.
  *
+ * Its refusals take a moment, so that a client in a loop, which sends its next request when it has an answer, sends few.
+ *
  * Failures are logged as a summary: an attacker decides how many there are.
  */
 import { hash } from 'node:crypto';
@@ -20,14 +22,20 @@ import type { RequestHeaders } from '../auth/caller.ts';
 const maxKnown = 10_000;
 /** Time for which valid credentials are known. */
 const knownMs = 600_000;
+/** Hashing the credentials of each request would take longer than everything else here. */
+const recordEveryMs = 60_000;
 /** Distinct addresses and reasons that a summary lists. */
 const maxListed = 10;
+/** Refusals that are held at once. Further ones are sent at once: a client with so many calls does not wait for them. */
+const maxHeld = 256;
 
 export interface AuthFailuresOptions {
   /** Failures of one address; 0: no limit. */
   perMinute: number;
   /** Interval between summaries, in milliseconds. */
   logEveryMs?: number;
+  /** Time until the refusal of an address over the limit, in milliseconds. */
+  holdMs?: number;
   /** Gets a summary, as the log does: an attacker decides how many failures there are. */
   audit?: AuditLog;
   log: Logger;
@@ -47,13 +55,17 @@ export class AuthFailures {
   readonly #log: Logger;
   readonly #audit: AuditLog | undefined;
   readonly #logEveryMs: number;
+  readonly #holdMs: number;
+  #held = 0;
   /** Hashes of credentials and the time of their last use, ordered by it. */
   readonly #known = new Map<string, number>();
+  readonly #recordedAt = new WeakMap<object, number>();
   #summary: Summary | undefined;
 
-  constructor({ perMinute, logEveryMs = 10_000, audit, log }: AuthFailuresOptions) {
+  constructor({ perMinute, logEveryMs = 10_000, holdMs = 200, audit, log }: AuthFailuresOptions) {
     this.#buckets = perMinute === 0 ? undefined : new TokenBuckets(perMinute);
     this.#logEveryMs = logEveryMs;
+    this.#holdMs = holdMs;
     this.#log = log;
     this.#audit = audit;
   }
@@ -72,6 +84,14 @@ export class AuthFailures {
     );
   }
 
+  /** Resolves when a refusal of `check` may be sent. */
+  async hold(): Promise<void> {
+    if (this.#held >= maxHeld || this.#holdMs === 0) return;
+    this.#held += 1;
+    await new Promise((resolve) => setTimeout(resolve, this.#holdMs));
+    this.#held -= 1;
+  }
+
   /** @param reason a message for clients, which contains no credentials */
   recordFailure(address: string, reason: string): void {
     countRefusal('unauthenticated');
@@ -81,11 +101,15 @@ export class AuthFailures {
     if (summary.reasons.size < maxListed) summary.reasons.add(reason);
   }
 
-  recordSuccess(headers: RequestHeaders): void {
+  /** @param caller the same object for each request with the same key: its credentials are then hashed once a minute */
+  recordSuccess(headers: RequestHeaders, caller: object): void {
     if (this.#buckets === undefined) return;
+    const now = performance.now();
+    if (now - (this.#recordedAt.get(caller) ?? -Infinity) < recordEveryMs) return;
+    this.#recordedAt.set(caller, now);
     const credentials = hashCredentials(headers);
     this.#known.delete(credentials);
-    this.#known.set(credentials, performance.now());
+    this.#known.set(credentials, now);
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= maxKnown) break;
       this.#known.delete(oldest);

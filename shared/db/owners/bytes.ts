@@ -5,19 +5,24 @@
  */
 export function countTaskBytes(task: {
   message: string;
+  /** The size of the message, if it is known. */
+  messageBytes?: number;
   metadata: string | null;
   acceptedOutputModes: string | null;
   event: string;
 }): number {
-  const { message, metadata, acceptedOutputModes, event } = task;
-  return count(message) + count(metadata) + count(acceptedOutputModes) + count(event);
+  const { message, messageBytes, metadata, acceptedOutputModes, event } = task;
+  return (messageBytes ?? count(message)) + count(metadata) + count(acceptedOutputModes) + count(event);
 }
 
 export function countFollowUpBytes(followUp: {
   message: string;
+  /** The size of the message, if it is known. */
+  messageBytes?: number;
   acceptedOutputModes: string | null;
 }): number {
-  return count(followUp.message) + count(followUp.acceptedOutputModes);
+  const { message, messageBytes, acceptedOutputModes } = followUp;
+  return (messageBytes ?? count(message)) + count(acceptedOutputModes);
 }
 
 /** The parts of a turn's write that store content. */

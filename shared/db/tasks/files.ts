@@ -29,7 +29,7 @@ export async function storeFile(
   if (areContentsEncrypted() && key === undefined) throw new LeaseLostError(`task ${taskId} was removed`);
   const stored = key === undefined ? content : sealFile(key, taskId, content);
   const name = sealer.text('filename', taskId, filename);
-  const { rows } = await sql<{ bytes: number }>`
+  const { rows } = await sql<{ bytes: number }>`-- prepared
     with gate as (
       update gates g set bytes = g.bytes + case
           when exists (select from files f where f.task_id = g.task_id and f.hash = ${hash}) then 0

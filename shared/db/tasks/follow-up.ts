@@ -18,6 +18,8 @@ export interface FollowUp {
   requestHash: string;
   /** JSON of the message and of the accepted output modes. */
   message: string;
+  /** The size of the message as UTF-8, if it is known. */
+  messageBytes?: number;
   acceptedOutputModes: string | null;
   /** The caller gets a Task, so a direct answer can no longer hide it. */
   shown: boolean;

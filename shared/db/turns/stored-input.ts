@@ -5,6 +5,7 @@
 import { sql } from 'kysely';
 import { FatalError, MasterKeyError } from '../../domain/errors.ts';
 import type { JsonObject, Message } from '../../domain/message.ts';
+import { minLargeBytes, type LargeWork } from '../../runtime/large-work.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, isSealed, openJsonText } from '../contents/codec.ts';
 import { toContentBytes } from '../contents/sizes.ts';
@@ -17,6 +18,9 @@ export interface ContentBounds {
   /** Maximum size of the record of one turn, in bytes of JSON. */
   recordBytes: number;
   memory: InputMemory;
+  /** A large input is measured and parsed in turn with those of other owners, `owner` being the name of its own. */
+  largeWork: LargeWork;
+  owner: string;
 }
 
 /**
@@ -26,7 +30,7 @@ export interface ContentBounds {
 export async function readTurnContent(
   db: Db,
   lease: Lease,
-  { recordBytes, memory }: ContentBounds,
+  { recordBytes, memory, largeWork, owner }: ContentBounds,
 ): Promise<TurnContent> {
   const range = { from: lease.turn, to: lease.turn };
   const sizes = await readSizes(db, lease);
@@ -37,9 +41,11 @@ export async function readTurnContent(
     );
   }
   await memory.take(sizes.bytes + bytes);
+  const isLarge = sizes.bytes + bytes >= minLargeBytes;
 
   const { message, metadata, modes } = await readMessage(db, lease);
   const steps = await readRecord(db, lease, range);
+  if (isLarge) await largeWork.start(owner);
   const required = estimateTexts([message, metadata, modes, ...steps.map(({ output }) => output)]);
   if (required > memory.maxBytes) {
     throw new FatalError(
@@ -47,6 +53,7 @@ export async function readTurnContent(
     );
   }
   await memory.take(required);
+  if (isLarge) await largeWork.start(owner);
 
   return {
     message: JSON.parse(message) as Message,
@@ -84,7 +91,9 @@ async function readMessage(
     where t.id = ${taskId}`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new FatalError('The message of this turn is missing.');
-  if (!areContentsEncrypted() && isSealed(JSON.parse(row.message))) {
+  // Only an envelope is parsed here: a message may be large.
+  const mayBeSealed = !areContentsEncrypted() && row.message.startsWith('{"enc":');
+  if (mayBeSealed && isSealed(JSON.parse(row.message))) {
     throw new MasterKeyError('contents are encrypted, and this process has no key for them');
   }
   return {

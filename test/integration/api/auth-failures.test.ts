@@ -15,8 +15,9 @@ const silent = createLogger('test', 'silent');
 function createTestAdmission(
   perMinute: number,
   log: Logger = silent,
+  holdMs = 0,
 ): { admit: Admit; failures: AuthFailures } {
-  const failures = new AuthFailures({ perMinute, log });
+  const failures = new AuthFailures({ perMinute, holdMs, log });
   const apiKeys = ['alice', 'bob'].map((owner) => createKeyEntry(owner, owner));
   const authenticate = createAuthenticate({ apiKeys, jwt: undefined, cloudRunIam: undefined, operators: [] });
   return { failures, admit: createAdmission({ authenticate, failures, buckets: undefined, log }) };
@@ -75,6 +76,18 @@ describe('failed authentications', () => {
     const { admit } = createTestAdmission(3);
     for (let i = 0; i < 3; i += 1) await assert.rejects(admit({}, from(`2001:db8::${i}`)));
     await assert.rejects(admit({ 'x-api-key': 'alice' }, from('2001:db8::ffff:1')), TooManyRequestsError);
+  });
+
+  test('holds refusals for a moment, and at most 256 at once', async (t) => {
+    const { admit } = createTestAdmission(1, silent, 200);
+    await fail(admit, 1);
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let refused = 0;
+    const refusals = Array.from({ length: 300 }, () => admit({}, attacker).catch(() => (refused += 1)));
+    await new Promise(setImmediate);
+    assert.equal(refused, 300 - 256);
+    t.mock.timers.tick(200);
+    await Promise.all(refusals);
   });
 
   test('writes one log line for many failures, without the credentials', async () => {

@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
+import type { Task } from '@a2a-js/sdk';
+import type { ServerCallContext } from '@a2a-js/sdk/server';
+import { nextStep } from '#services/api/handler/call-state.ts';
 import { ByteRates } from '#services/api/limits/byte-rates.ts';
-import { LargeWork } from '#services/api/limits/large-work.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import { createWireTask, startApiServer } from '../../support/api-server.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 
@@ -103,8 +106,35 @@ test('a large body waits for its turn before it is parsed, a small one does not'
   );
   assert.equal((await postJsonRpc(url, 'GetTask', { id: 't' })).status, 200);
   assert.deepEqual(waited, []);
-  const message = { messageId: 'm', role: 'ROLE_USER', parts: [{ text: 'x'.repeat(70_000) }] };
+  const text = 'x'.repeat(70_000);
+  const message = { messageId: 'm', role: 'ROLE_USER', parts: [{ text }] };
   await postJsonRpc(url, 'SendMessage', { message });
-  assert.deepEqual(waited, ['address 127.0.0.1']);
+  // To be read, to be parsed, and to be checked.
+  assert.deepEqual(waited, Array(3).fill('address 127.0.0.1'));
+  // Its first bytes show that it may not be large.
+  const refused = await postJsonRpc(url, 'GetTask', { id: 't', text });
+  assert.match(await refused.text(), /"code":-32600,"message":"The body is larger than 65536 bytes/);
+  assert.equal(waited.length, 3);
   for (const binding of bindings) binding.close();
+});
+
+test('a large answer waits for its turn before each step', async (t) => {
+  let steps = 0;
+  const getTask = async (_request: unknown, context: ServerCallContext): Promise<Task> => {
+    nextStep.set(context, async () => void (steps += 1));
+    return createWireTask('t');
+  };
+  const { bindings } = await startApiServer(t, { getTask });
+  const counts: [string, number][] = [];
+  for (const binding of bindings) {
+    steps = 0;
+    const { error } = await binding.call('GetTask', { id: 't' });
+    assert.equal(error, undefined);
+    counts.push([binding.name, steps]);
+  }
+  // Conversion and JSON; gRPC writes what it is given at once.
+  assert.deepEqual(
+    counts.map(([, count]) => count),
+    [2, 2, 1],
+  );
 });

@@ -66,17 +66,21 @@ describe('errors of the api service', () => {
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
     assertRefused(await post(deep), code.INVALID_REQUEST, /nested/);
     assertRefused(
-      await post(`{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"id":${deep}}}`),
+      await post(`{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"id":${deep}}}`),
       code.INVALID_REQUEST,
       /nested/,
     );
   });
 
-  test('refuses a body with too many values in any operation', async () => {
+  test('refuses a body with too many values, by its size if it sends no message', async () => {
     const values = `[${'{},'.repeat(60_000)}{}]`;
     for (const method of ['SendMessage', 'GetTask', 'ListTasks', 'DeleteTask']) {
       const body = `{"jsonrpc":"2.0","id":1,"method":"${method}","params":{"id":${values}}}`;
-      assertRefused(await post(body), code.INVALID_REQUEST, /more than 50000 JSON values/);
+      const reason = method === 'SendMessage' ? /more than 50000 JSON values/ : /larger than 65536 bytes/;
+      assertRefused(await post(body), code.INVALID_REQUEST, reason);
+      // Without a start that shows its method.
+      const turned = `{"params":{"id":${values}},"jsonrpc":"2.0","id":1,"method":"${method}"}`;
+      assertRefused(await post(turned), code.INVALID_REQUEST, /more than 50000 JSON values/);
     }
     assertRefused(await post(values), code.INVALID_REQUEST, /more than 50000 JSON values/);
     const rest = await fetch(`${stack.apiUrl}/a2a/v1/message:send`, {

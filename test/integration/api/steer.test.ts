@@ -23,7 +23,7 @@ import { createPushConfigs } from '#services/api/handler/push-configs.ts';
 import { PageTokens } from '#services/api/handler/page-token.ts';
 import { createSend } from '#services/api/handler/send-message.ts';
 import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts';
-import { LargeWork } from '#services/api/limits/large-work.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
 import { skipIfEncrypted } from '../../support/database/contents.ts';
 import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../../support/api-keys.ts';

@@ -15,10 +15,11 @@ import {
 } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import { getSignal } from '#services/api/handler/call-state.ts';
 import { createKeyEntry } from '../../support/api-keys.ts';
 import { createWireTask, startApiServer } from '../../support/api-server.ts';
-import { connectGrpc, encodeLargeSend, startCall } from '../../support/raw-grpc.ts';
+import { connectGrpc, encodeLargeSend, encodeLargeV03Send, startCall } from '../../support/raw-grpc.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const auth: AuthConfig = {
@@ -136,6 +137,57 @@ describe('gRPC calls that are sent in part', () => {
     const large = { ...alice, filler: 'x'.repeat(100_000) };
     const { closed } = startCall(connectGrpc(t, grpcTarget), 'GetTask', large);
     assert.equal((await closed).status, undefined);
+  });
+});
+
+describe('large gRPC messages', () => {
+  const bodyLimitBytes = 8 * 1024 * 1024;
+
+  for (const [path, values] of [
+    ['/lf.a2a.v1.A2AService/SendMessage', 1_000_000],
+    ['/a2a.v1.A2AService/SendMessage', 1_000_000],
+  ] as const) {
+    test(`are refused before they are decoded: ${path} with ${values} values`, async (t) => {
+      const { grpcTarget } = await startApiServer(t, {}, { auth, bodyLimitBytes });
+      const { stream, closed } = startCall(connectGrpc(t, grpcTarget), path, alice);
+      const isV03 = path.startsWith('/a2a.v1.');
+      stream.end(isV03 ? encodeLargeV03Send(values) : encodeLargeSend(values));
+      assert.deepEqual(await closed, {
+        status: status.INVALID_ARGUMENT,
+        message: 'the request has more than 250000 fields: send large data as a file',
+        retryAfter: undefined,
+      });
+    });
+  }
+
+  test('wait for their turn before they are decoded', async (t) => {
+    const waited: string[] = [];
+    class RecordedWork extends LargeWork {
+      override start(name: string): Promise<void> {
+        waited.push(name);
+        return super.start(name);
+      }
+    }
+    let received = 0;
+    const { grpcTarget } = await startApiServer(
+      t,
+      {
+        sendMessage: async ({ message }) => {
+          const value: unknown = message?.parts[0]?.content?.value;
+          received = (value as unknown[]).length;
+          return createWireTask('t');
+        },
+      },
+      { auth, bodyLimitBytes, largeWork: new RecordedWork() },
+    );
+    const session = connectGrpc(t, grpcTarget);
+    for (const values of [10, 40_000]) {
+      const { stream, closed } = startCall(session, 'SendMessage', alice);
+      stream.end(encodeLargeSend(values));
+      assert.equal((await closed).status, status.OK);
+      assert.equal(received, values);
+    }
+    assert.deepEqual(waited, ['key:alice']);
   });
 });
 

@@ -9,6 +9,7 @@ import { createInputReader, type TurnHistory, type TurnInput } from '#shared/db/
 import { createTurnWriter, type NewStep, type WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { textOf } from '#shared/domain/message.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import {
   claimTask,
   createClaimedTask,
@@ -224,6 +225,26 @@ describe('the input of a turn', () => {
       assert.match(error.message, /needs about \d+ bytes of memory .* at most 2000000/);
       return true;
     });
+  });
+
+  test('is parsed once, in its turn, if it is large', async (t) => {
+    const text = 'x'.repeat(100_000);
+    const { content, ...claimed } = await createClaimedTask(db, { message: newMessage(text, randomUUID()) });
+    assert.equal(content, undefined);
+    const waited: string[] = [];
+    class RecordedWork extends LargeWork {
+      override start(name: string): Promise<void> {
+        waited.push(name);
+        return super.start(name);
+      }
+    }
+    const parse = t.mock.method(JSON, 'parse');
+    const largeWork = new RecordedWork();
+    const input = await createInputReader(db, { recordBytes, largeWork })({ ...claimed, content }, memory);
+    assert.equal(textOf(input.message.parts), text);
+    assert.equal(parse.mock.calls.filter((call) => String(call.arguments[0]).length > 100_000).length, 1);
+    // Once to estimate its memory, once to parse it.
+    assert.deepEqual(waited, [claimed.task.owner, claimed.task.owner]);
   });
 
   test('contains a record of many pages, in order', async () => {

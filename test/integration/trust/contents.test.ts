@@ -18,6 +18,7 @@ import { answerCallback, readCallback } from '#shared/db/turns/callbacks.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
 import { readTurnContent } from '#shared/db/turns/stored-input.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import { exportCommand } from '#services/admin/export.ts';
 import {
   createContentKey,
@@ -134,7 +135,12 @@ describe('encrypted contents', () => {
     const input = await createInputReader(db, { recordBytes: 1e6 })(again, memory);
     assert.deepEqual(input.message.parts, [{ text: marker }]);
     assert.deepEqual(input.metadata, { note: marker });
-    const stored = await readTurnContent(db, again.lease, { recordBytes: 1e6, memory });
+    const stored = await readTurnContent(db, again.lease, {
+      recordBytes: 1e6,
+      memory,
+      largeWork: new LargeWork(),
+      owner: 'ada',
+    });
     assert.deepEqual(
       [stored.message, stored.metadata, stored.steps[0]?.output],
       [input.message, input.metadata, input.steps[0]?.output],

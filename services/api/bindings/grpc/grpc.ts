@@ -14,7 +14,10 @@ import type { Admit } from '../../limits/admission.ts';
 import { closeUnusedConnections, limitConnections, type ConnectionLimits } from '../../limits/connections.ts';
 import type { ByteRates } from '../../limits/byte-rates.ts';
 import type { Receiving } from '../../limits/receiving.ts';
+import type { LargeWork } from '#shared/runtime/large-work.ts';
 import { supportsV03 } from '../call-context.ts';
+import { boundCallStarts } from './call-starts.ts';
+import { withEncodedRequests } from './decode.ts';
 import { createGuard } from './guarded-call.ts';
 import { addHealthService, healthPath } from './health.ts';
 import { createServiceOptions } from './services.ts';
@@ -26,6 +29,7 @@ export interface GrpcParts {
   receiving: Receiving;
   /** Undefined: no limit. */
   byteRates?: ByteRates | undefined;
+  largeWork: LargeWork;
   connections: ConnectionLimits;
   /** Number of proxies in front whose X-Forwarded-For is trusted, counted from the nearest. */
   trustedProxies: number;
@@ -84,9 +88,12 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
     'grpc.max_send_message_length': -1,
     interceptors: [guard],
   });
-  server.addService(A2AService, grpcService(createServiceOptions('1.0', parts)));
+  server.addService(withEncodedRequests(A2AService), grpcService(createServiceOptions('1.0', parts)));
   if (supportsV03(parts.card)) {
-    server.addService(LegacyA2AService, legacyGrpcService(createServiceOptions('0.3', parts)));
+    server.addService(
+      withEncodedRequests(LegacyA2AService),
+      legacyGrpcService(createServiceOptions('0.3', parts)),
+    );
   }
   const health = addHealthService(server, parts.ready);
   // Insecure: the platform terminates TLS in front of the process.
@@ -100,6 +107,7 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
   for (const http2Server of server['http2Servers'].keys()) {
     limitConnections(http2Server, parts.connections);
     closeUnusedConnections(http2Server as Http2Server, timeouts.callMs);
+    boundCallStarts(http2Server as Http2Server);
   }
   return {
     port: boundPort,

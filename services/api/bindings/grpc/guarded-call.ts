@@ -3,7 +3,8 @@
  *
  *   headers ──▶ credentials ──▶ message (bounded in time and bytes) ──▶ handler ──▶ answer (bounded in time)
  *
- * A refused call has cost its headers: its message is neither received nor decoded. The stream of a call that
+ * A refused call has cost its headers: its message is neither received nor decoded. A large message waits for its turn
+ * before it is decoded. The stream of a call that
  * is answered before the client has sent everything is reset, as RFC 9113, section 8.1 allows; otherwise it
  * would stay open for as long as the client likes.
  */
@@ -15,6 +16,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { AuthenticatedCaller, RequestHeaders } from '../../auth/caller.ts';
 import { getLimitKey, type Admit } from '../../limits/admission.ts';
@@ -22,7 +24,9 @@ import { getClientAddress } from '../../limits/client-address.ts';
 import type { ByteRates } from '../../limits/byte-rates.ts';
 import type { Receipt, Receiving } from '../../limits/receiving.ts';
 import { maxSmallBodyBytes } from '../../http/body.ts';
+import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import { countRefusal } from '../../limits/refusals.ts';
+import { decodeRequest } from './decode.ts';
 import { toStatus } from './errors.ts';
 
 export interface GuardParts {
@@ -30,6 +34,7 @@ export interface GuardParts {
   receiving: Receiving;
   /** Undefined: no limit. */
   byteRates?: ByteRates | undefined;
+  largeWork: LargeWork;
   trustedProxies: number;
   /** Time for the client to send its message, in milliseconds. */
   receiveMs: number;
@@ -61,7 +66,7 @@ export function getAdmission({ metadata }: { metadata: Metadata }): Admission {
 /** @param isPublic whether the method with this path requires no credentials */
 export function createGuard(parts: GuardParts, isPublic: (path: string) => boolean): ServerInterceptor {
   return ({ path }, call) =>
-    new GuardedCall(call, parts, { isPublic: isPublic(path), isSmall: !sends(path) });
+    new GuardedCall(call, parts, { path, isPublic: isPublic(path), isSmall: !sends(path) });
 }
 
 /** Whether a method sends a message to an agent, which may be large, in A2A 1.0 and 0.3. */
@@ -70,6 +75,7 @@ function sends(path: string): boolean {
 }
 
 interface MethodFacts {
+  path: string;
   isPublic: boolean;
   /** Its requests have a few short fields. */
   isSmall: boolean;
@@ -100,7 +106,11 @@ class GuardedCall extends ServerInterceptingCall {
     this.#receiving = setTimeout(() => this.#endReceipt(), this.#parts.receiveMs);
     super.start({
       onReceiveMetadata: (metadata) => void this.#admit(metadata, listener),
-      onReceiveMessage: (message) => listener.onReceiveMessage(message),
+      onReceiveMessage: (message: unknown) => {
+        const isLarge = Buffer.isBuffer(message) && message.length >= minLargeBytes;
+        if (isLarge) void this.#decodeInTurn(message, listener);
+        else this.#decode(message, listener);
+      },
       onReceiveHalfClose: () => {
         this.#stopReceiving();
         listener.onReceiveHalfClose();
@@ -147,6 +157,28 @@ class GuardedCall extends ServerInterceptingCall {
     }
     this.#stream.on('data', (chunk: Buffer) => this.#count(chunk.length));
     listener.onReceiveMetadata(metadata);
+  }
+
+  async #decodeInTurn(message: Buffer, listener: Listener): Promise<void> {
+    await this.#parts.largeWork.start(this.#limitKey);
+    if (!this.#stream.closed) this.#decode(message, listener);
+  }
+
+  #decode(message: unknown, listener: Listener): void {
+    let request: unknown;
+    try {
+      request = decodeRequest(this.#method.path, message);
+    } catch (error) {
+      const isRefused = error instanceof RequestMalformedError;
+      this.#stopReceiving();
+      this.sendStatus(
+        isRefused
+          ? { code: Status.INVALID_ARGUMENT, details: error.message }
+          : { code: Status.INTERNAL, details: 'Error deserializing request' },
+      );
+      return;
+    }
+    listener.onReceiveMessage(request);
   }
 
   #count(bytes: number): void {

@@ -9,7 +9,7 @@ import type { GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { AuthenticatedCaller } from '../../auth/caller.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/extension.ts';
-import { streamCloses } from '../../handler/call-state.ts';
+import { nextStep, streamCloses } from '../../handler/call-state.ts';
 import { createCallContext, createProtocolCheck } from '../call-context.ts';
 import { toGrpcError } from './errors.ts';
 import { getAdmission } from './guarded-call.ts';
@@ -95,7 +95,9 @@ function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler
     <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
     async (request: Request, context: ServerCallContext): Promise<Result> => {
       try {
-        return await run(request, context);
+        const result = await run(request, context);
+        await nextStep.get(context)?.();
+        return result;
       } catch (error) {
         throw toGrpcError(log, error);
       }

@@ -12,6 +12,7 @@ import type { Params } from '../../handler/operations.ts';
 import { checkJsonText } from '../../handler/validate/json.ts';
 import { maxSmallBodyBytes, readText } from '../../http/body.ts';
 import type { FailureFormat } from '../../http/failure.ts';
+import { isSmallMethod, readHead, sendMethods, tooLargeText } from './head.ts';
 
 /** An object is a number that JavaScript would round, as `JSON.rawJSON` writes it. */
 export type RpcId = string | number | object | null;
@@ -31,18 +32,25 @@ export interface RpcRequest {
   body: Record<string, unknown>;
 }
 
-export type Envelope = RpcRequest | { id: RpcId; error: RpcError };
+export type RefusedEnvelope = { id: RpcId; error: RpcError };
 
-/** The methods whose requests may be large, in A2A 1.0 and 0.3. */
-const sendMethods = new Set(['SendMessage', 'SendStreamingMessage', 'message/send', 'message/stream']);
+export type Envelope = RpcRequest | RefusedEnvelope;
 
 /** Ids are repeated in each event of a stream. */
 const maxIdLength = 256;
 
-/** @throws {HttpRequestError} as `readText` */
-export function readEnvelope(request: FastifyRequest): Envelope {
+/**
+ * Reads the text of a request, and checks it as far as that is possible before it is parsed.
+ *
+ * @returns the text, or a refusal
+ * @throws {HttpRequestError} as `readText`
+ */
+export function readRequestText(request: FastifyRequest): string | RefusedEnvelope {
+  const { body } = request;
+  const isLarge = Buffer.isBuffer(body) && body.length > maxSmallBodyBytes;
+  const refused = isLarge ? refuseByHead(body) : undefined;
+  if (refused !== undefined) return refused;
   let text: string;
-  let body: unknown;
   try {
     text = readText(request);
   } catch (error) {
@@ -54,6 +62,11 @@ export function readEnvelope(request: FastifyRequest): Envelope {
   } catch (error) {
     return invalid(null, errorMessage(error));
   }
+  return text;
+}
+
+export function parseEnvelope(text: string): Envelope {
+  let body: unknown;
   try {
     body = JSON.parse(text);
   } catch (error) {
@@ -71,7 +84,7 @@ export function readEnvelope(request: FastifyRequest): Envelope {
   if (jsonrpc !== '2.0') return invalid(id, 'jsonrpc must be "2.0"');
   if (typeof method !== 'string' || method === '') return invalid(id, 'method must be a non-empty string');
   if (text.length > maxSmallBodyBytes && !sendMethods.has(method)) {
-    return invalid(id, `The body is larger than ${maxSmallBodyBytes} bytes, which only messages may be`);
+    return invalid(id, tooLargeText);
   }
   if (!isObject(params)) {
     const message = 'params must be an object with the fields of the request';
@@ -80,7 +93,16 @@ export function readEnvelope(request: FastifyRequest): Envelope {
   return { id, method, params, notification: !('id' in body), body };
 }
 
-function invalid(id: RpcId, message: string): Envelope {
+/** Returns the refusal of a request that is too large for its method; undefined if its start does not show that. */
+export function refuseByHead(bytes: Buffer): RefusedEnvelope | undefined {
+  const head = readHead(bytes);
+  if (!isSmallMethod(head)) return undefined;
+  const { id } = head;
+  const isRounded = typeof id === 'number' && !Number.isSafeInteger(id);
+  return invalid(isRounded ? null : (readId(id, '') ?? null), tooLargeText);
+}
+
+function invalid(id: RpcId, message: string): RefusedEnvelope {
   return { id, error: { code: A2A_ERROR_CODE.INVALID_REQUEST, message } };
 }
 

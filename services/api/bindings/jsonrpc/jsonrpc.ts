@@ -10,7 +10,8 @@ import { A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { isLegacyJsonRpcMethod } from '@a2a-js/sdk/compat/v0_3';
 import { A2A_ERROR_CODE, ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
+import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import {
   createProtocolCheck,
@@ -19,21 +20,27 @@ import {
   isV03,
   supportsV03,
 } from '../call-context.ts';
-import { streamedEvent, warnClient } from '../../handler/call-state.ts';
+import { nextStep, streamedEvent, warnClient } from '../../handler/call-state.ts';
 import { HttpRequestError, RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { createOperations } from '../../handler/operations.ts';
+import { maxSmallBodyBytes } from '../../http/body.ts';
 import { sendFailure, type FailureFormat } from '../../http/failure.ts';
 import { sendErrorEvent, sendStream } from '../../http/sse.ts';
+import { discardBody } from '../../http/unread-body.ts';
 import { createWarner } from '../../http/warnings.ts';
+import { endReceipt, getAdmittedCaller, getLimitKey } from '../../limits/admission.ts';
 import {
   isAboutCredentials,
-  readEnvelope,
+  parseEnvelope,
+  readRequestText,
+  refuseByHead,
   RpcFailure,
   toErrorEnvelope,
   type Envelope,
   type Methods,
   type RpcId,
 } from './envelope.ts';
+import { peekBody } from './head.ts';
 import { createV03Methods, isV03Stream, toV03RpcError } from './v03.ts';
 
 export const jsonRpcPath = '/a2a/jsonrpc';
@@ -46,12 +53,22 @@ export function registerJsonRpc(
     handler,
     bodyLimitBytes,
     card,
+    largeWork,
     log,
-  }: { handler: A2ARequestHandler; bodyLimitBytes: number; card: AgentCard; log: Logger },
+  }: {
+    handler: A2ARequestHandler;
+    bodyLimitBytes: number;
+    card: AgentCard;
+    largeWork: LargeWork;
+    log: Logger;
+  },
 ): void {
   const current = createMethods(handler);
   const v03 = createV03Methods(handler);
   const checkProtocol = createProtocolCheck(card, 'JSONRPC');
+
+  const startLarge = (request: FastifyRequest): Promise<void> =>
+    largeWork.start(getLimitKey(getAdmittedCaller(request), () => request.ip));
 
   const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     // A browser sends any other type, and a body without one, for pages of other sites without asking first.
@@ -62,7 +79,12 @@ export function registerJsonRpc(
     }
     let envelope: Envelope;
     try {
-      envelope = readEnvelope(request);
+      const text = readRequestText(request);
+      // Between the steps of a large request, the event loop is free for others.
+      const isLarge = typeof text === 'string' && text.length >= minLargeBytes;
+      if (isLarge) await startLarge(request);
+      envelope = typeof text === 'string' ? parseEnvelope(text) : text;
+      if (isLarge) await startLarge(request);
     } catch (error) {
       return sendFailure(reply, log, error, createFailureFormat(null));
     }
@@ -91,6 +113,8 @@ export function registerJsonRpc(
           onStart: () => echoExtensions(reply, context),
         });
       }
+      const pause = nextStep.get(context);
+      if (pause !== undefined) await pause();
       echoExtensions(reply, context);
       void reply.header('content-type', 'application/json');
       return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
@@ -103,9 +127,32 @@ export function registerJsonRpc(
       return sendFailure(reply, log, error, createFailureFormat(id, toError));
     }
   };
+  const preParsing = refuseLargeParameters(log);
   for (const url of jsonRpcPaths) {
-    app.post(url, { bodyLimit: bodyLimitBytes, config: { audit: 'operation' } }, answer);
+    app.post(url, { bodyLimit: bodyLimitBytes, preParsing, config: { audit: 'operation' } }, answer);
   }
+}
+
+/**
+ * Refuses a large request of a method that has none by its first bytes. Only messages may be large, and parsing takes
+ * longer than anything else that such a request could cause.
+ */
+function refuseLargeParameters(log: Logger): preParsingHookHandler {
+  return ({ headers, raw, routeOptions }, reply, payload, done) => {
+    const length = Number(headers['content-length'] ?? 0);
+    // A body that is too large for any method is refused by its length.
+    if (length <= maxSmallBodyBytes || length > routeOptions.bodyLimit) {
+      done(null, payload);
+      return;
+    }
+    void peekBody(raw).then(async (head) => {
+      const refused = head && refuseByHead(head);
+      if (refused === undefined) return done(null, payload);
+      endReceipt(raw);
+      await discardBody(raw);
+      return sendFailure(reply, log, new RpcFailure(refused.error), createFailureFormat(refused.id));
+    });
+  };
 }
 
 function createFailureFormat(id: RpcId, toError?: Parameters<typeof toErrorEnvelope>[2]): FailureFormat {

@@ -17,7 +17,7 @@ import {
   createHttpCallContext,
   supportsV03,
 } from '../call-context.ts';
-import { entityTag, getController, streamedEvent, warnClient } from '../../handler/call-state.ts';
+import { entityTag, getController, nextStep, streamedEvent, warnClient } from '../../handler/call-state.ts';
 import { getAuthenticated, getCaller, requireCallScope } from '../../handler/caller.ts';
 import { HttpRequestError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
@@ -105,6 +105,8 @@ export function registerRest(
         return await reply.code(304).send();
       }
       const result = await operation(params, context);
+      const pause = nextStep.get(context);
+      if (pause !== undefined) await pause();
       const etag = entityTag.get(context);
       if (etag !== undefined) {
         void reply.header('etag', etag);

@@ -47,15 +47,13 @@ export function checkJsonText(name: string, text: string): void {
   }
 }
 
-/** Returns the index of the quote that ends a string, or -1. */
+/** Returns the index of the quote that ends a string, or -1. Searching for quotes is faster than reading all characters. */
 function findStringEnd(text: string, start: number): number {
-  const first = text.indexOf('"', start + 1);
-  if (first === -1 || text.charCodeAt(first - 1) !== backslash) return first;
-  // The quote may be escaped.
-  for (let index = start + 1; index < text.length; index++) {
-    const char = text.charCodeAt(index);
-    if (char === quote) return index;
-    if (char === backslash) index += 1;
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+    let first = end;
+    while (text.charCodeAt(first - 1) === backslash) first -= 1;
+    // An odd number of backslashes escapes the quote.
+    if ((end - first) % 2 === 0) return end;
   }
   return -1;
 }

@@ -47,14 +47,11 @@ export function checkMessage(request: SendMessageRequest, limits: MessageLimits)
 }
 
 /**
- * Checks the JSON of a message as it is stored. Escaped characters and base64 can make it larger than the request.
+ * Checks the size of a message as it is stored, as JSON. Escaped characters and base64 can make it larger than the request.
  *
  * @throws {RequestMalformedError}
  */
-export function checkMessageSize(json: string, maxBytes: number): void {
-  // Each UTF-16 unit takes at most 3 bytes.
-  if (json.length * 3 <= maxBytes) return;
-  const bytes = Buffer.byteLength(json);
+export function checkMessageSize(bytes: number, maxBytes: number): void {
   if (bytes <= maxBytes) return;
   throw new RequestMalformedError(
     `message has ${bytes} bytes as JSON, more than the limit of ${maxBytes}: send large content as a file by URL`,

@@ -1,24 +1,33 @@
 /**
  * Makes work that occupies the event loop for long wait for its turn: parsing, hashing and serialising large JSON. Only
- * one piece runs at a time, and after it the event loop is free for as long as the piece took. A small request crosses
- * the loop several times, and would otherwise wait for a piece each time. Callers take turns, so that a caller with many
- * large requests does not delay the only one of another.
+ * one piece runs at a time, and after it the event loop is free of such work for twice as long as the piece took, so that
+ * large requests get a third of it together. A small request crosses the loop several times, and would otherwise wait for
+ * a piece each time. Callers take turns, so that a caller with many large requests does not delay the only one of another.
  */
 
 /** Smaller content takes a millisecond or two, and starts at once. In bytes. */
 export const minLargeBytes = 64 * 1024;
 
+/** The rest after a piece, as a multiple of its duration. */
+const restFactor = 2;
 /** A longer piece was interrupted by something else, such as a pause of the machine. */
-const maxRestMs = 100;
+const maxRestMs = 200;
 
 export class LargeWork {
   /** Pieces that wait, by caller. The first caller is next. */
   readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #now: () => number;
   #isBusy = false;
   #restsUntil = 0;
 
+  /** @param now a monotonic clock in milliseconds */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
   /**
-   * Resolves when a piece may run, until its next `await`. Nothing is given back.
+   * Resolves when a piece may run. It lasts until it waits for something other than a promise that is already resolved.
+   * Nothing is given back.
    *
    * @param name of the caller, or of its address
    */
@@ -34,7 +43,7 @@ export class LargeWork {
   #schedule(): void {
     if (this.#isBusy || this.#waiting.size === 0) return;
     this.#isBusy = true;
-    const restMs = this.#restsUntil - performance.now();
+    const restMs = this.#restsUntil - this.#now();
     if (restMs > 1) setTimeout(() => this.#startNext(), restMs);
     else setImmediate(() => this.#startNext());
   }
@@ -46,12 +55,13 @@ export class LargeWork {
     const resolve = pieces.shift();
     this.#waiting.delete(name);
     if (pieces.length > 0) this.#waiting.set(name, pieces);
-    const startedAt = performance.now();
+    const startedAt = this.#now();
     resolve?.();
-    // Runs after the piece, which is the microtask before.
-    queueMicrotask(() => {
-      const endedAt = performance.now();
-      this.#restsUntil = endedAt + Math.min(endedAt - startedAt, maxRestMs);
+    // The piece, and all that follows it without waiting, has run before the next iteration. A busy iteration counts as
+    // part of the piece: large work yields to others.
+    setImmediate(() => {
+      const endedAt = this.#now();
+      this.#restsUntil = endedAt + Math.min(restFactor * (endedAt - startedAt), maxRestMs);
       this.#isBusy = false;
       this.#schedule();
     });
