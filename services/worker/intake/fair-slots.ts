@@ -17,6 +17,7 @@ export class FairSlots {
   readonly #running = new Map<string, number>();
   /** The waiters of each owner, in order. */
   readonly #waiting = new Map<string, Set<(granted: boolean) => void>>();
+  #waiters = 0;
   readonly #idle = new Set<() => void>();
   readonly #mayClaim: (running: number) => boolean;
   #retry: NodeJS.Timeout | undefined;
@@ -63,6 +64,11 @@ export class FairSlots {
     return taken;
   }
 
+  /** Whether a further waiter of the owner is acceptable: of `places`, as many stay free as its waiters use. */
+  mayWait(owner: string, places: number): boolean {
+    return (this.#waiting.get(owner)?.size ?? 0) < places - this.#waiters;
+  }
+
   /**
    * Takes a slot as soon as the owner has room.
    *
@@ -77,12 +83,13 @@ export class FairSlots {
       this.#waiting.set(owner, waiters);
       const settle = (granted: boolean): void => {
         clearTimeout(timer);
-        waiters.delete(settle);
+        if (waiters.delete(settle)) this.#waiters -= 1;
         if (waiters.size === 0) this.#waiting.delete(owner);
         resolve(granted);
       };
       const timer = waitMs === undefined ? undefined : setTimeout(() => settle(false), waitMs);
       waiters.add(settle);
+      this.#waiters += 1;
       this.#grantLater();
     });
   }

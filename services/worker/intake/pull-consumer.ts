@@ -6,7 +6,8 @@
  *                └─▶ enqueue ─▶ acknowledge       └── owner-queues.ts takes turns when there is room
  *
  * All turns of an owner with a limit go through its queue, and so do all turns of an owner whose queue is being
- * followed: they keep their order. Waiting wake-ups never hold the place of another owner's wake-ups for long.
+ * followed: they keep their order. The wake-ups of one owner that wait take at most half of the places of all, so those
+ * of another owner pass them, however many there are.
  */
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -39,6 +40,8 @@ export function createPullConsumer(parts: {
   intake: Intake;
   /** Interval at which the worker looks for queues. */
   pollMs: number;
+  /** Maximum number of wake-ups that are here at once. */
+  prefetch: number;
   /** Whether the worker takes new turns: not while a newer version of the agent does. */
   takesNew: () => boolean;
   log: Logger;
@@ -75,7 +78,8 @@ export function createPullConsumer(parts: {
 
   async function acquireSlot(owner: string, sentAt: number): Promise<boolean> {
     if (queues.has(owner)) return false;
-    return slots.acquire(owner, databaseNow() - sentAt > lateMs ? 0 : patienceMs);
+    const waits = databaseNow() - sentAt <= lateMs && slots.mayWait(owner, parts.prefetch);
+    return slots.acquire(owner, waits ? patienceMs : 0);
   }
 
   async function run(owner: string, { taskId, sent, ack }: TurnMessage): Promise<void> {

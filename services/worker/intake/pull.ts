@@ -12,13 +12,18 @@ import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { PullConsumer } from './pull-consumer.ts';
 
-/**
- * Maximum number of wake-ups that wait for room or for the answer to their claim. A higher value withholds
- * wake-ups from workers that have room; a lower value makes a worker with much room wait for Pub/Sub between
- * claims.
- */
-const maxPrefetch = 500;
+/** See `getPrefetch`. */
+const maxPrefetch = 1000;
 const maxDeadLetters = 10;
+
+/**
+ * Returns the maximum number of wake-ups that wait for room or for the answer to their claim: twice the number of turns,
+ * because one owner may use half of it (pull-consumer.ts). A higher value withholds wake-ups from workers that have room;
+ * a lower value makes a worker with much room wait for Pub/Sub between claims.
+ */
+export function getPrefetch(concurrency: number): number {
+  return Math.min(2 * concurrency, maxPrefetch);
+}
 
 export function pullWakeups(
   db: Db,
@@ -28,7 +33,7 @@ export function pullWakeups(
   log: Logger,
 ): TurnSubscription[] {
   const { subscription, deadLetterSubscription } = config;
-  const maxMessages = Math.min(concurrency, maxPrefetch);
+  const maxMessages = getPrefetch(concurrency);
   const onDeadLetter = createDeadLetterHandler(db, log);
   return [
     pullTurns(config, { subscription, maxMessages }, (message) => consumer.onTurn(message), log),

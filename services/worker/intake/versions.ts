@@ -18,7 +18,7 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { AgentVersions } from '../agent/version.ts';
 import type { Intake } from './intake.ts';
 import { createPullConsumer } from './pull-consumer.ts';
-import { pullWakeups } from './pull.ts';
+import { getPrefetch, pullWakeups } from './pull.ts';
 
 /** Largest number of turns that one statement takes. */
 const maxTaken = 100;
@@ -41,6 +41,7 @@ export function startPulling(parts: PullParts): { close(): Promise<unknown>[] } 
     db,
     intake,
     pollMs: config.reconcileMs,
+    prefetch: getPrefetch(config.concurrency),
     takesNew: () => takesNew,
     log,
   });

@@ -52,6 +52,21 @@ describe('the slots of a worker', () => {
     assert.deepEqual(granted, ['c', 'a', 'b']);
   });
 
+  test('leave half of the places of waiters to other owners', async () => {
+    const slots = new FairSlots(1, 1);
+    slots.take('a', 1);
+    const wait = (owner: string): boolean => {
+      const mayWait = slots.mayWait(owner, 10);
+      if (mayWait) void slots.acquire(owner);
+      return mayWait;
+    };
+    const waits = Array.from({ length: 20 }, () => wait('a'));
+    assert.equal(waits.filter(Boolean).length, 5);
+    assert.deepEqual([wait('b'), wait('b'), wait('b'), wait('b')], [true, true, true, false]);
+    slots.close();
+    assert.equal(slots.mayWait('a', 10), true);
+  });
+
   test('go to the waiters of one owner in order', async () => {
     const slots = new FairSlots(1, 1);
     slots.take('a', 1);
