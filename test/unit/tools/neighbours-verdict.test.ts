@@ -1,10 +1,10 @@
 /** The verdict of `npm run load -- neighbours` on measurements, and the limits that it holds them against. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { readMemoryLimit } from '../../tools/load/neighbours/memory-limits.ts';
+import { readMemoryLimit } from '../../tools/load/neighbours/measured/memory-limits.ts';
 import type { Operation, PhaseReport } from '../../tools/load/neighbours/samples.ts';
 import type { ScenarioResult } from '../../tools/load/neighbours/scenario.ts';
-import type { ServiceUsage } from '../../tools/load/neighbours/service.ts';
+import type { ServiceUsage } from '../../tools/load/neighbours/measured/service.ts';
 import { findExceeded } from '../../tools/load/neighbours/verdict.ts';
 
 function createPhase(p99: number, more: Partial<PhaseReport> = {}): PhaseReport {

@@ -3,6 +3,7 @@
  *
  *   --rows 1,6,all       only these scenarios
  *   --seconds 20         duration of a hostile phase; some rows, and all together, take twice as long
+ *   --burn 0.5           first a scenario whose hostile process sends nothing, and uses so much of one core
  *   --rate 8             starts of each operation of the measured owner, per second
  *   --env NAME=VALUE     environment of the services, for example a limit; repeatable
  *   --json FILE          writes the results
@@ -23,10 +24,12 @@ const allRows = attacks.map((_, index) => index + 1);
 export async function runNeighbours(args: readonly string[]): Promise<void> {
   const options = readOptions(args);
   const results: ScenarioResult[] = [];
-  for (const rows of options.scenarios) {
+  const scenarios = options.scenarios.map((rows) => ({ rows, burn: 0 }));
+  if (options.burn > 0) scenarios.unshift({ rows: [], burn: options.burn });
+  for (const { rows, burn } of scenarios) {
     const factors = rows.map((row) => getAttack(row).durationFactor ?? 1);
-    const hostileSeconds = options.seconds * Math.max(...factors);
-    const result = await runScenario({ ...options, ...durations, rows, hostileSeconds });
+    const hostileSeconds = options.seconds * Math.max(1, ...factors);
+    const result = await runScenario({ ...options, ...durations, rows, burn, hostileSeconds });
     results.push(result);
     console.log(`${formatRow(result)}\n${formatCounts(result)}`);
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
@@ -49,16 +52,23 @@ function readOptions(args: readonly string[]) {
         rows: { type: 'string', default: [...allRows, 'all'].join() },
         seconds: { type: 'string', default: '20' },
         rate: { type: 'string', default: '8' },
+        burn: { type: 'string', default: '0' },
         env: { type: 'string', multiple: true, default: [] },
         json: { type: 'string' },
       },
     });
-    const [seconds, rate] = [Number(values.seconds), Number(values.rate)];
+    const [seconds, rate, burn] = [values.seconds, values.rate, values.burn].map(Number) as [
+      number,
+      number,
+      number,
+    ];
     if (!(seconds > 0 && rate > 0)) throw new Error('--seconds and --rate must be numbers above 0');
+    if (!(burn >= 0 && burn < 1)) throw new Error('--burn must be a number from 0 to below 1');
     return {
       scenarios: values.rows.split(',').map((row) => (row === 'all' ? allRows : [readRow(row)])),
       seconds,
       rate,
+      burn,
       env: Object.fromEntries(values.env.map(readVariable)),
       json: values.json,
     };

@@ -37,16 +37,47 @@ export function formatRow(result: ScenarioResult): string {
 }
 
 /** Describes the hostile owners and the outcomes of their requests. */
-export function formatCounts({ counts, good, loadBefore }: ScenarioResult): string {
+export function formatCounts(result: ScenarioResult): string {
+  const { counts, good, loadBefore } = result;
   const lines = Object.entries(counts).map(([row, outcome]) => {
     const outcomes = Object.entries(outcome).map(([name, count]) => `${name}: ${count}`);
     return `  ${row}. ${getAttack(Number(row)).title} (${outcomes.join(', ')})`;
   });
   const errors = Object.entries(good.errors).map(([kind, count]) => `  ${count} × repeated after ${kind}`);
-  return [`  load average before: ${loadBefore.toFixed(1)}`, ...lines, ...errors].join('\n');
+  return [
+    `  load average before: ${loadBefore.toFixed(1)}`,
+    ...formatLoops(result),
+    ...lines,
+    ...errors,
+  ].join('\n');
 }
 
-function getName({ rows }: ScenarioResult): string {
+/** What requests of the measured owner wait for in each event loop, and what used the cores. */
+function formatLoops({ loops, hostileCpu = 0 }: ScenarioResult): string[] {
+  if (loops === undefined) return [];
+  const kinds = ['api', 'worker', 'dispatcher'] as const;
+  const format = (p99: 'delayP99Ms' | 'busyP99Ms', max: 'delayMaxMs' | 'busyMaxMs') =>
+    kinds
+      .map((kind) => {
+        const [alone, hostile] = [loops.alone[kind], loops.hostile[kind]].map((usage) =>
+          usage === undefined ? '–' : `${usage[p99].toFixed(0)} / ${usage[max].toFixed(0)}`,
+        );
+        return `${kind} ${alone} → ${hostile}`;
+      })
+      .join(', ');
+  const cores = kinds.map((kind) => {
+    const [alone, hostile] = [loops.alone[kind]?.cpu ?? 0, loops.hostile[kind]?.cpu ?? 0];
+    return `${kind} ${alone.toFixed(2)} → ${hostile.toFixed(2)}`;
+  });
+  return [
+    `  event loop delayed, p99 / max in ms: ${format('delayP99Ms', 'delayMaxMs')}`,
+    `  event loop busy at once, p99 / max in ms of CPU: ${format('busyP99Ms', 'busyMaxMs')}`,
+    `  cores used: ${cores.join(', ')}, hostile process ${hostileCpu.toFixed(2)}`,
+  ];
+}
+
+function getName({ rows, burn = 0 }: ScenarioResult): string {
+  if (rows.length === 0) return `${burn} cores`;
   return rows.length === 1 ? String(rows[0]) : rows.length === attacks.length ? 'all' : rows.join('+');
 }
 

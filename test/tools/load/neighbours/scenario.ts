@@ -7,14 +7,17 @@ import { runNode, type RunningProcess } from '../../../support/processes/process
 import { getAttack } from './attacks.ts';
 import type { Counts } from './attacks/attack.ts';
 import { getHostileOwner, goodOwner } from './owners.ts';
+import type { LoopUsage } from './measured/loop-usage.ts';
 import type { GoodReport, Phase } from './samples.ts';
-import type { ServiceUsage } from './service.ts';
+import type { ServiceUsage } from './measured/service.ts';
 import { startSystem } from './system.ts';
 import type { ServiceKind } from '../../../support/stack.ts';
 
 export interface ScenarioOptions {
-  /** Rows of attacks.ts; several run together. */
+  /** Rows of attacks.ts; several run together. None: the hostile process sends nothing. */
   rows: readonly number[];
+  /** Cores that the hostile process uses in addition. Default: 0. */
+  burn?: number;
   warmUpSeconds: number;
   aloneSeconds: number;
   hostileSeconds: number;
@@ -26,7 +29,12 @@ export interface ScenarioOptions {
 
 export interface ScenarioResult {
   rows: readonly number[];
+  burn?: number;
   good: GoodReport;
+  /** By phase. */
+  loops?: Record<'alone' | 'hostile', Partial<Record<ServiceKind, LoopUsage>>>;
+  /** Cores that the hostile process has used. */
+  hostileCpu?: number;
   /** While the hostile owners were there, and afterwards until the measured owner's work was done. */
   services: Record<ServiceKind, ServiceUsage>;
   /** Outcomes of the requests of the hostile owners, by row. */
@@ -38,7 +46,7 @@ export interface ScenarioResult {
 const child = (name: string) => `test/tools/load/neighbours/${name}.ts`;
 
 export async function runScenario(options: ScenarioOptions): Promise<ScenarioResult> {
-  const { rows, env, rate, warmUpSeconds, aloneSeconds, hostileSeconds } = options;
+  const { rows, burn = 0, env, rate, warmUpSeconds, aloneSeconds, hostileSeconds } = options;
   const [loadBefore = 0] = os.loadavg();
   const t = createCleanup();
   try {
@@ -46,7 +54,9 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
     const { apiUrl, grpcTarget, pool, services } = await startSystem(t, owners, env);
     const clientEnv = { API_URL: apiUrl, GRPC_TARGET: grpcTarget, RATE: String(rate) };
     const good = runNode(t, [child('good')], { env: clientEnv });
-    const hostile = runNode(t, [child('hostile'), ...rows.map(String)], { env: clientEnv });
+    const hostile = runNode(t, [child('hostile'), ...rows.map(String)], {
+      env: { ...clientEnv, BURN: String(burn) },
+    });
     await Promise.all([receive(good), receive(hostile)]);
 
     const start = (phase: Phase | 'stop') => good.child.send(phase);
@@ -56,21 +66,33 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
       start('pause');
       await idle;
     };
+    const readLoops = async () =>
+      Object.fromEntries(
+        await Promise.all(services.map(async ({ kind, readLoop }) => [kind, await readLoop()] as const)),
+      );
     await finishPhase(warmUpSeconds);
     start('alone');
+    await readLoops();
     await finishPhase(aloneSeconds);
+    const loopsAlone = await readLoops();
     for (const row of rows) await getAttack(row).seed?.(pool, getHostileOwner(row));
     for (const service of services) service.reset();
+    await readLoops();
     start('hostile');
     hostile.child.send('start');
     await sleep(1000 * hostileSeconds);
-    const counts = receive<Record<string, Counts>>(hostile);
+    const loops = { alone: loopsAlone, hostile: await readLoops() };
+    const outcome = receive<{ counts: Record<string, Counts>; cpu: number }>(hostile);
     hostile.child.send('stop');
     const report = receive<GoodReport>(good);
     start('stop');
+    const { counts, cpu: hostileCpu } = await outcome;
     return {
       rows,
-      counts: await counts,
+      burn,
+      counts,
+      hostileCpu,
+      loops,
       good: await report,
       services: Object.fromEntries(
         services.map(({ kind, usage }) => [kind, usage()]),

@@ -10,7 +10,7 @@ import { freePort } from '../../../support/ports.ts';
 import { runNode } from '../../../support/processes/processes.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 import { fileHost, getKey, receiverHost, hangingHost } from './owners.ts';
-import { startService, type MeasuredService } from './service.ts';
+import { startService, type MeasuredService } from './measured/service.ts';
 
 export interface System {
   readonly apiUrl: string;

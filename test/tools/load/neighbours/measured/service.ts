@@ -6,9 +6,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Cleanup } from '../../../support/cleanup.ts';
-import type { ServiceKind } from '../../../support/stack.ts';
-import { waitFor } from '../../../support/wait-for.ts';
+import type { Cleanup } from '../../../../support/cleanup.ts';
+import type { ServiceKind } from '../../../../support/stack.ts';
+import { waitFor } from '../../../../support/wait-for.ts';
+import { isLoopUsage, usageRequest, type LoopUsage } from './loop-usage.ts';
 import { readMemoryLimit } from './memory-limits.ts';
 
 export interface ServiceUsage {
@@ -25,11 +26,14 @@ export interface MeasuredService {
   reset: () => void;
   /** Returns the usage since the last reset. */
   usage: () => ServiceUsage;
+  /** Resolves to what its process has used since the last call; undefined if it has ended meanwhile. */
+  readLoop: () => Promise<LoopUsage | undefined>;
 }
 
 const sampleMs = 250;
 const restartMs = 250;
-const dieWithParent = new URL('../../../../services/local/processes/die-with-parent.ts', import.meta.url);
+const reportUsage = new URL('report-usage.ts', import.meta.url);
+const dieWithParent = new URL('../../../../../services/local/processes/die-with-parent.ts', import.meta.url);
 
 /** Starts a service and resolves when it is ready. `env.PORT` must be a free port. */
 export async function startService(
@@ -39,7 +43,8 @@ export async function startService(
   logFile: string,
 ): Promise<MeasuredService> {
   const { mib: limitMib, nodeFlags } = readMemoryLimit(kind);
-  const args = ['--import', dieWithParent.href, ...nodeFlags, `services/${kind}/main.ts`];
+  const preloads = [dieWithParent, reportUsage].flatMap(({ href }) => ['--import', href]);
+  const args = [...preloads, ...nodeFlags, `services/${kind}/main.ts`];
   const log = openSync(logFile, 'a');
   let child: ChildProcess | undefined;
   const closing = new AbortController();
@@ -99,7 +104,26 @@ export async function startService(
       earlierPeakMib = readMemory(child?.pid)?.peak ?? 0;
     },
     usage: () => ({ peakMib: Math.round(peakMib), limitMib, crashes }),
+    readLoop: async () => (child === undefined ? undefined : requestUsage(child)),
   };
+}
+
+function requestUsage(child: ChildProcess): Promise<LoopUsage | undefined> {
+  return new Promise((resolve) => {
+    const settle = (usage?: LoopUsage): void => {
+      child.off('message', receive);
+      child.off('exit', leave);
+      resolve(usage);
+    };
+    const receive = (message: unknown): void => {
+      if (isLoopUsage(message)) settle(message);
+    };
+    const leave = (): void => settle();
+    child.on('message', receive);
+    child.on('exit', leave);
+    if (child.connected) child.send(usageRequest);
+    else settle();
+  });
 }
 
 function describeExit(code: number | null, signal: NodeJS.Signals | null): string {

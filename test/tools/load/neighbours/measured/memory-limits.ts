@@ -1,7 +1,7 @@
 /** The memory that the deployed services have, as the manifests and images define it. */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import type { ServiceKind } from '../../../support/stack.ts';
+import type { ServiceKind } from '../../../../support/stack.ts';
 
 export interface MemoryLimit {
   /** Memory of the container, in MiB. The platform kills a process that exceeds it. */
@@ -16,7 +16,7 @@ interface Container {
   resources: { limits: { memory: string } };
 }
 
-const root = new URL('../../../../', import.meta.url);
+const root = new URL('../../../../../', import.meta.url);
 const images: Record<ServiceKind, string> = {
   api: 'Dockerfile.api',
   worker: 'Dockerfile.worker',
