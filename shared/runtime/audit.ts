@@ -84,11 +84,32 @@ function createWriter(service: string, destination: DestinationStream): AuditLog
   };
 }
 
-function toLine(service: string, { target, ...entry }: AuditEntry): string {
-  const time = new Date(databaseNow()).toISOString();
-  const message = `${entry.action} ${entry.result}`;
-  const fields = { log: 'audit', severity: 'NOTICE', time, service, message, ...entry };
-  return `${JSON.stringify({ ...fields, tenant: cut(entry.tenant), target: target && cutAll(target) })}\n`;
+/** Written field by field: an object with the fields of an entry and of its kind would take three times as long. */
+function toLine(service: string, entry: AuditEntry): string {
+  const { action, result, reason, owner, tenant, keyLabel, issuer, address, target, details } = entry;
+  const message = JSON.stringify(`${action} ${result}`);
+  return (
+    `{"log":"audit","severity":"NOTICE","time":"${formatTime(databaseNow())}","service":"${service}","message":${message}` +
+    `,"action":${JSON.stringify(action)},"result":"${result}"${toField('reason', reason)}${toField('owner', owner)}` +
+    toField('tenant', cut(tenant)) +
+    toField('keyLabel', keyLabel) +
+    toField('issuer', issuer) +
+    toField('address', address) +
+    toField('target', target && cutAll(target)) +
+    `${toField('details', details)}}\n`
+  );
+}
+
+function toField(name: string, value: unknown): string {
+  return value === undefined ? '' : `,"${name}":${JSON.stringify(value)}`;
+}
+
+/** The entries of a millisecond share its text. */
+const formatted = { ms: -1, text: '' };
+
+function formatTime(ms: number): string {
+  if (formatted.ms !== ms) Object.assign(formatted, { ms, text: new Date(ms).toISOString() });
+  return formatted.text;
 }
 
 function cutAll(ids: NonNullable<AuditEntry['target']>): Record<string, string | undefined> {

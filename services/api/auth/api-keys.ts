@@ -3,7 +3,7 @@
  * while the service runs: a key that is removed, or gets another owner, scopes or expiry, ends the calls that it holds
  * open.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { ApiKeyEntry } from '#shared/runtime/config/api-keys.ts';
 import type { AuthenticatedCaller } from './caller.ts';
 import { UnauthenticatedError } from './errors.ts';
@@ -40,7 +40,7 @@ export class ApiKeys {
    * @throws {UnauthenticatedError} if the key is unknown or has expired
    */
   find(key: string): AuthenticatedCaller {
-    const sha256 = createHash('sha256').update(key).digest();
+    const sha256 = hash('sha256', key, 'buffer');
     let found: KnownKey | undefined;
     for (const known of this.#known) {
       if (timingSafeEqual(known.entry.sha256, sha256)) found = known;

@@ -52,10 +52,11 @@ export class Receiving {
 
   /**
    * @param name of the caller, or of its address
-   * @throws {TooManyRequestsError} if the caller or all callers have too many requests in receipt
+   * @param bytes the length of the body, if it is known
+   * @throws {TooManyRequestsError} if the caller or all callers have too many requests or bytes in receipt
    */
-  open(name: string): Receipt {
-    return new OpenReceipt(this.#loads, name);
+  open(name: string, bytes = 0): Receipt {
+    return new OpenReceipt(this.#loads, name, bytes);
   }
 }
 
@@ -67,12 +68,12 @@ class OpenReceipt implements Receipt {
   #requests = 0;
   #bytes = 0;
 
-  constructor(loads: Loads, name: string) {
+  constructor(loads: Loads, name: string, bytes: number) {
     this.#loads = loads;
     this.#name = name;
     this.#own = loads.callers.get(name) ?? { requests: 0, bytes: 0 };
     if (this.#own.requests === 0) loads.callers.set(name, this.#own);
-    this.#count(1, 0);
+    this.#count(1, bytes);
     this.#check();
   }
 
@@ -91,34 +92,31 @@ class OpenReceipt implements Receipt {
   #count(requests: number, bytes: number): void {
     this.#requests += requests;
     this.#bytes += bytes;
-    for (const load of [this.#own, this.#loads.all]) {
-      load.requests += requests;
-      load.bytes += bytes;
-    }
+    const { all } = this.#loads;
+    this.#own.requests += requests;
+    this.#own.bytes += bytes;
+    all.requests += requests;
+    all.bytes += bytes;
   }
 
   #check(): void {
-    const refusal = getRefusal(this.#own, this.#loads);
-    if (refusal === undefined) return;
+    const { limits, all: received } = this.#loads;
+    const { all, perCaller } = limits;
+    const own = this.#own;
+    const freeRequests = all.requests - received.requests;
+    const freeBytes = all.bytes - received.bytes;
+    const isOver = own.requests > perCaller.requests || own.bytes > perCaller.bytes;
+    const isFull = freeRequests < 0 || freeBytes < 0;
+    const hasMore = own.requests > 1 && (own.requests > freeRequests || own.bytes > freeBytes);
+    if (!isOver && !isFull && !hasMore) return;
     this.close();
     countRefusal('receiving');
+    const limit = isOver
+      ? `: a caller may send ${perCaller.requests} requests with ${perCaller.bytes} bytes at once`
+      : '';
     throw new TooManyRequestsError(
-      `Too many requests are being received${refusal}. Try again in ${retryAfterSeconds} s.`,
+      `Too many requests are being received${limit}. Try again in ${retryAfterSeconds} s.`,
       retryAfterSeconds,
     );
   }
-}
-
-/** Returns what to add to the message if a caller has more than it may have. */
-function getRefusal(own: Load, { limits: { all, perCaller }, all: received }: Loads): string | undefined {
-  if (exceeds(own, perCaller)) {
-    return `: a caller may send ${perCaller.requests} requests with ${perCaller.bytes} bytes at once`;
-  }
-  const free = { requests: all.requests - received.requests, bytes: all.bytes - received.bytes };
-  const isFull = free.requests < 0 || free.bytes < 0;
-  return isFull || (own.requests > 1 && exceeds(own, free)) ? '' : undefined;
-}
-
-function exceeds(load: Load, limit: Readonly<Load>): boolean {
-  return load.requests > limit.requests || load.bytes > limit.bytes;
 }
