@@ -148,11 +148,12 @@ export function registerAdmission(
       done();
       return;
     }
-    // Counts as being received until it is parsed.
-    void largeWork.start(getLimitKey(caller, () => request.ip)).then(() => {
+    const start = (): void => {
       endReceipt(raw);
       done();
-    });
+    };
+    // Counts as being received until it is parsed.
+    void largeWork.start(getLimitKey(caller, () => request.ip)).then(start);
   });
 }
 

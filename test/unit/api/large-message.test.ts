@@ -11,9 +11,9 @@ import {
 } from '#services/api/handler/message-json.ts';
 import type { Message, Part } from '#shared/domain/message.ts';
 
-const mebi = 1024 * 1024;
+const megabyte = 1024 * 1024;
 /** A surrogate pair at the end of the first piece, quotes and line breaks in the second one. */
-const text = `${'ä'.repeat(mebi - 1)}🎉${'"\n'.repeat(mebi / 2)}`;
+const text = `${'ä'.repeat(megabyte - 1)}🎉${'"\n'.repeat(megabyte / 2)}`;
 const request = { metadata: { a: 1 } } as unknown as SendMessageRequest;
 
 function toMessage(parts: Part[]): Message {
@@ -24,7 +24,7 @@ describe('a large message', () => {
   for (const [what, parts] of Object.entries<Part[]>({
     'a text': [{ text }],
     'texts and data': [{ text: 'a' }, { data: [text] }, { text, metadata: { b: [1] } }, { text: 'last' }],
-    'a file': [{ raw: 'A'.repeat(3 * mebi), mediaType: 'image/png' }],
+    'a file': [{ raw: 'A'.repeat(3 * megabyte), mediaType: 'image/png' }],
   })) {
     test(`has the same JSON, size and hash as a small one: ${what}`, async () => {
       let pieces = 0;
@@ -37,7 +37,7 @@ describe('a large message', () => {
       const { json } = writeParts(parts);
       const hash = await hashLargeRequest(toMessage(parts), json, request, pause);
       assert.equal(hash, hashRequest(toMessage(parts), json, request));
-      assert.equal(pieces, Math.ceil(json.length / mebi));
+      assert.equal(pieces, Math.ceil(json.length / megabyte));
     });
   }
 

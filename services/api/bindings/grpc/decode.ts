@@ -16,12 +16,12 @@ interface Shape {
 }
 
 const value: { 5?: Shape; 6?: Shape } = {};
-const struct: Shape = { 1: { 2: value as Shape } };
+const struct: Shape = { 1: { 2: value } };
 value[5] = struct;
-value[6] = { 1: value as Shape };
+value[6] = { 1: value };
 
 /** SendMessageRequest of A2A 1.0: message, with parts, and metadata. */
-const currentSend: Shape = { 2: { 5: { 4: value as Shape, 5: struct }, 6: struct }, 4: struct };
+const currentSend: Shape = { 2: { 5: { 4: value, 5: struct }, 6: struct }, 4: struct };
 /** The same of A2A 0.3. */
 const v03Send: Shape = { 1: { 5: { 3: { 1: struct }, 4: struct }, 6: struct }, 3: struct };
 
@@ -45,7 +45,7 @@ export function withEncodedRequests<Definition extends ServiceDefinition>(
  * Decodes a request. One of a service whose requests arrive decoded is returned unchanged.
  *
  * @throws {RequestMalformedError} if it has too many fields or levels
- * @throws {Error} if it is no message of Protocol Buffers
+ * @throws {Error} if it is not a message of Protocol Buffers
  */
 export function decodeRequest(path: string, request: unknown): unknown {
   const decode = decoders.get(path);
@@ -63,7 +63,7 @@ function checkFields(bytes: Buffer, send: Shape): void {
   let fields = 0;
   let position = 0;
 
-  function readVarint(end: number): number {
+  function readNumber(end: number): number {
     let result = 0;
     for (let shift = 0; position < end; shift += 7) {
       const byte = bytes[position++] ?? 0;
@@ -77,7 +77,7 @@ function checkFields(bytes: Buffer, send: Shape): void {
   function visit(end: number, shape: Shape | undefined, level: number): void {
     if (level > maxLevels) throw new RequestMalformedError('the request is nested too deeply');
     while (position < end) {
-      const tag = readVarint(end);
+      const tag = readNumber(end);
       fields += 1;
       if (fields > maxFields) {
         throw new RequestMalformedError(
@@ -86,13 +86,13 @@ function checkFields(bytes: Buffer, send: Shape): void {
       }
       switch (tag & 7) {
         case 0:
-          readVarint(end);
+          readNumber(end);
           break;
         case 1:
           position += 8;
           break;
         case 2: {
-          const length = readVarint(end);
+          const length = readNumber(end);
           const next = Math.min(end, position + length);
           const nested = shape?.[tag >>> 3];
           if (nested !== undefined) visit(next, nested, level + 1);

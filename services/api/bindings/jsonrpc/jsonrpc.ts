@@ -145,9 +145,10 @@ function refuseLargeParameters(log: Logger): preParsingHookHandler {
       done(null, payload);
       return;
     }
+    const accept = (): void => done(null, payload);
     void peekBody(raw).then(async (head) => {
       const refused = head && refuseByHead(head);
-      if (refused === undefined) return done(null, payload);
+      if (refused === undefined) return accept();
       endReceipt(raw);
       await discardBody(raw);
       return sendFailure(reply, log, new RpcFailure(refused.error), createFailureFormat(refused.id));

@@ -52,7 +52,7 @@ export function formatCounts(result: ScenarioResult): string {
   ].join('\n');
 }
 
-/** What requests of the measured owner wait for in each event loop, and what used the cores. */
+/** The times for which requests of the measured owner wait in each event loop, and the users of the cores. */
 function formatLoops({ loops, hostileCpu = 0 }: ScenarioResult): string[] {
   if (loops === undefined) return [];
   const kinds = ['api', 'worker', 'dispatcher'] as const;

@@ -1,4 +1,4 @@
-/** What a measured process has used: CPU time, and time in which its event loop was busy with one thing. */
+/** The use of a core by a measured process, and the time in which its event loop was busy with one thing. */
 
 export interface LoopUsage {
   /** Delays of a timer, in milliseconds: by its own work, and by waits for a core. */
