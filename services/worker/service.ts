@@ -86,6 +86,7 @@ export async function startWorker(
   log: Logger,
 ): Promise<Service> {
   const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, maxAttempts, recordBytes, drainMs } = config;
+  const startedAt = performance.now();
   const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool, failedAt, checkReady } = openDatabase({
     database: config.database,
@@ -144,7 +145,8 @@ export async function startWorker(
       leaseSeconds,
       wakeupGraceSeconds,
       maxAttempts,
-      databaseFailedAt: failedAt,
+      // The database may have been away until this worker started.
+      databaseFailedAt: () => Math.max(startedAt, failedAt()),
       agentVersions: versions.runs,
     }),
     readInput: createInputReader(db, { recordBytes, cache: createHistoryCache(memory) }),

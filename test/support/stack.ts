@@ -170,7 +170,7 @@ export async function startStack(
     endLeases: async (kind) => {
       await pool.query(
         kind === 'worker'
-          ? `with extended as (delete from extended_leases)
+          ? `with extended as (delete from extended_leases), beats as (delete from worker_heartbeats)
              update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
              where lease_until is not null`
           : `update deliveries set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())

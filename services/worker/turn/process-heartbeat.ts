@@ -4,6 +4,9 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { beat, beatMs, deadAfterMs, removeHeartbeat } from '#shared/db/turns/heartbeats.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
+/** Others are sent meanwhile, because the connection of one that is not answered may be dead. */
+const maxUnanswered = 3;
+
 export interface ProcessHeartbeat {
   /** Until when no other process takes this one for dead, by `performance.now()`. */
   until(): number;
@@ -19,7 +22,7 @@ export function startProcessHeartbeat(parts: { db: Db; worker: string; log: Logg
   let until = -Infinity;
   let hasBeaten = false;
   let listener: (wasDead: boolean) => void = () => undefined;
-  let beating: Promise<void> | undefined;
+  const beating = new Set<Promise<void>>();
 
   async function beatOnce(): Promise<void> {
     const sentAt = performance.now();
@@ -28,7 +31,7 @@ export function startProcessHeartbeat(parts: { db: Db; worker: string; log: Logg
       const wasDead = isNew && hasBeaten;
       hasBeaten = true;
       if (wasDead) log.warn({ worker }, 'this worker was taken for dead; it confirms its leases');
-      until = sentAt + deadAfterMs;
+      until = Math.max(until, sentAt + deadAfterMs);
       listener(wasDead);
     } catch (error) {
       log[isPassing(error) ? 'debug' : 'warn']({ error: errorMessage(error) }, 'heartbeat failed');
@@ -37,7 +40,9 @@ export function startProcessHeartbeat(parts: { db: Db; worker: string; log: Logg
 
   const timer = setInterval(next, beatMs);
   function next(): void {
-    beating ??= beatOnce().finally(() => (beating = undefined));
+    if (beating.size >= maxUnanswered) return;
+    const one = beatOnce().finally(() => beating.delete(one));
+    beating.add(one);
   }
   next();
 
@@ -46,7 +51,7 @@ export function startProcessHeartbeat(parts: { db: Db; worker: string; log: Logg
     onBeat: (added) => (listener = added),
     close: async () => {
       clearInterval(timer);
-      await beating;
+      await Promise.all(beating);
       await removeHeartbeat(db, worker).catch((error: unknown) =>
         log.debug({ error: errorMessage(error) }, 'heartbeat not removed'),
       );

@@ -21,7 +21,14 @@ import { insertDeliveries, insertDeliveryWakeups, notifyListeners } from '../eve
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import { insertCrashedAttempts } from './attempts.ts';
 import { inlineColumns, inlineJoins, openInline, toTurnContent, type InlineRow } from './inline-input.ts';
-import { isRunnable, leaseUntil, takeOverLeases, type Lease } from './leases.ts';
+import { isRunnable, leaseUntil, type Lease } from './leases.ts';
+import {
+  holderFirst,
+  holdersFirstMs,
+  mayTakeOverFrom,
+  retryWhileHolderFirst,
+  takeOverLeases,
+} from './take-over.ts';
 import type { TurnContent } from './turn-content.ts';
 
 export interface Claimed {
@@ -77,7 +84,7 @@ export interface ClaimOptions {
   worker: string;
   leaseSeconds: number;
   wakeupGraceSeconds: number;
-  /** When the database last failed, by `performance.now()`. Default: never. */
+  /** When the database last failed, or may have, by `performance.now()`. Default: never. */
   databaseFailedAt?: () => number;
   /** A task with more attempts than this is claimed without its input, only to be ended. */
   maxAttempts: number;
@@ -85,13 +92,7 @@ export interface ClaimOptions {
   agentVersions?: readonly string[];
 }
 
-/**
- * After an outage of the database, leases that ran out during it are left to their holders for this time. A
- * holder extends its leases within half a second of the database's return.
- */
-export const holdersFirstMs = 3_000;
-
-type SetResult = ClaimResult | typeof locked;
+type SetResult = ClaimResult | typeof locked | typeof holderFirst;
 
 export function createClaim(db: Db, options: ClaimOptions): Claim {
   const claimOnce = createBatcher(
@@ -101,7 +102,7 @@ export function createClaim(db: Db, options: ClaimOptions): Claim {
     },
     { max: 128, lanes: 2, key: (taskId) => taskId },
   );
-  return (taskId) => retryWhileLocked(() => claimOnce(taskId));
+  return (taskId) => retryWhileHolderFirst(() => retryWhileLocked(() => claimOnce(taskId)));
 }
 
 /** @throws {Error} of the database. The batcher repeats a set that was refused with each of its tasks alone */
@@ -132,10 +133,11 @@ async function claim(
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
-  for (const { task_id: taskId, leased, runs } of await readRunnable(db, options, missed, mayTakeOver)) {
+  for (const { task_id: taskId, lease, runs } of await readRunnable(db, options, missed, mayTakeOver)) {
     // Free but not claimed: its gate is locked, or changed while the statement ran.
     const free = runs ? locked : ({ kind: 'other_version' } as const);
-    results.set(taskId, leased ? { kind: 'leased' } : free);
+    const leased = lease === 'expired' ? holderFirst : ({ kind: 'leased' } as const);
+    results.set(taskId, lease === null ? free : leased);
   }
   return results;
 }
@@ -146,7 +148,10 @@ function runsVersion({ agentVersions = [] }: ClaimOptions): RawBuilder<unknown> 
   return sql`(g.agent_version is null or g.agent_version = any(${agentVersions}::text[]))`;
 }
 
-/** `mayTakeOver`: whether expired leases of other workers may be claimed. */
+/**
+ * `mayTakeOver`: whether expired leases of workers that may be alive may be claimed. Those of dead workers always may
+ * (heartbeats.ts).
+ */
 type SetOptions = ClaimOptions & { mayTakeOver: boolean };
 
 interface Row extends WakeupColumns, Partial<InlineRow> {
@@ -264,7 +269,7 @@ function updateGates(taskIds: readonly string[], options: SetOptions): RawBuilde
       select g.* from input cross join lateral (
         select g.ctid as version, g.task_id, g.fence, g.lease_until, g.worker, g.claimed_at from gates g
         where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now() and ${runsVersion(options)}
-          and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver}))
+          and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOverFrom(mayTakeOver)}))
         for no key update skip locked
       ) g
     ),
@@ -284,15 +289,23 @@ function updateGates(taskIds: readonly string[], options: SetOptions): RawBuilde
     )`;
 }
 
+interface Runnable {
+  task_id: string;
+  /** `expired`: its holder may still extend it. */
+  lease: 'live' | 'expired' | null;
+  runs: boolean;
+}
+
 async function readRunnable(
   db: Db,
   options: ClaimOptions,
   taskIds: readonly string[],
   mayTakeOver: boolean,
-): Promise<{ task_id: string; leased: boolean; runs: boolean }[]> {
-  const result = await sql<{ task_id: string; leased: boolean; runs: boolean }>`
+): Promise<Runnable[]> {
+  const result = await sql<Runnable>`
     select g.task_id, ${runsVersion(options)} as runs,
-      coalesce(${leaseUntil} >= now(), false) or (g.lease_until is not null and not ${mayTakeOver}) as leased
+      case when ${leaseUntil} >= now() then 'live'
+        when g.lease_until is not null and not ${mayTakeOverFrom(mayTakeOver)} then 'expired' end as lease
     from gates g
     where g.task_id = any(${taskIds}::uuid[]) and ${isRunnable} and g.run_at <= now()`.execute(db);
   return result.rows;

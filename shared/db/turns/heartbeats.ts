@@ -32,7 +32,7 @@ export interface Heartbeat {
  * @returns true if it had no row: it has just started, or was taken for dead
  */
 export async function beat(db: Db, worker: string): Promise<boolean> {
-  const { rows } = await sql<{ is_new: boolean }>`
+  const { rows } = await sql<{ is_new: boolean }>`-- prepared, quick
     insert into worker_heartbeats as h (worker) values (${worker})
     on conflict (worker) do update set beats = h.beats + 1
     returning beats = 0 as is_new`.execute(db);

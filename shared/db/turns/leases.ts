@@ -109,21 +109,6 @@ async function extendSet(db: Db, leases: readonly Lease[], leaseSeconds: number)
   };
 }
 
-/**
- * The CTE `taken_over` for claims: the expired leases of a CTE `unlocked (task_id, fence, lease_until)` of locked
- * gates that no holder has extended meanwhile.
- */
-export function takeOverLeases(leaseSeconds: number): RawBuilder<unknown> {
-  return sql`
-    taken_over as (
-      insert into extended_leases as l (task_id, fence, lease_until)
-      select task_id, fence + 1, now() + ${seconds(leaseSeconds)} from unlocked where lease_until is not null
-      on conflict (task_id) do update set fence = excluded.fence, lease_until = excluded.lease_until
-        where l.fence <> excluded.fence - 1 or l.lease_until < now()
-      returning task_id
-    )`;
-}
-
 /** Returns the task ids of those leases that are still held. */
 export async function findHeldLeases(db: Db, leases: readonly Lease[]): Promise<Set<string>> {
   const result = await sql<{ task_id: string }>`

@@ -11,7 +11,7 @@ import { createClaimedTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
-const { db } = await connectToTestDatabase();
+const { db, pool } = await connectToTestDatabase();
 const log = createLogger('test', 'silent');
 const claimOptions = { worker: 'other', leaseSeconds: 30, wakeupGraceSeconds: 10, maxAttempts: 5 };
 
@@ -85,6 +85,25 @@ describe('dead workers', () => {
     const seen = await readHeartbeats(db);
     await beat(db, 'late');
     assert.deepEqual(await endLeasesOfDead(db, 10, seen), []);
+  });
+});
+
+test('a worker beats again while a beat is not answered', async (t) => {
+  await beat(db, 'waiting');
+  const blocker = await pool.connect();
+  await blocker.query("begin; select from worker_heartbeats where worker = 'waiting' for update");
+  const heartbeat = startProcessHeartbeat({ db, worker: 'waiting', log });
+  t.after(async () => {
+    await blocker.query('rollback');
+    blocker.release();
+    await heartbeat.close();
+  });
+  await waitFor('a second beat', async () => {
+    const { rows } = await pool.query(
+      `select from pg_stat_activity
+       where datname = current_database() and wait_event_type = 'Lock' and query like '%into worker_heartbeats%'`,
+    );
+    return rows.length > 1;
   });
 });
 
