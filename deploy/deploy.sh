@@ -56,10 +56,7 @@ fi
 if [[ $DATABASE_CONNECTION =~ ^(proxy|public)$ && -n $DATABASE_HOST ]]; then
   fail "the Auth Proxy finds the instance by its name: set ALLOYDB_CLUSTER and ALLOYDB_INSTANCE instead of DATABASE_HOST"
 fi
-[[ $IMAGES_FROM =~ ^(dockerfile|source)$ ]] || fail "IMAGES_FROM must be dockerfile or source, not $IMAGES_FROM"
-if [[ $IMAGES_FROM == source && -n $AGENT_DIR ]]; then
-  fail 'IMAGES_FROM=source builds this project: an agent in a folder of its own has a Dockerfile'
-fi
+check_image_source
 
 PROJECT_NUMBER=$(query 123456789012 projects describe "$PROJECT_ID" --format='value(projectNumber)') ||
   fail "cannot read the project $PROJECT_ID: check the id, and log in with gcloud auth login"

@@ -31,6 +31,7 @@ source "$HERE/lib/common.sh"
 # shellcheck source=deploy/lib/revisions.sh
 source "$HERE/lib/revisions.sh"
 check_rollout
+check_image_source
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
@@ -40,6 +41,10 @@ if [[ -n $AGENT_DIR ]]; then
   submit check "$AGENT_DIR" "$HERE/builds/check-agent.yaml"
   submit build "$AGENT_DIR" "$HERE/builds/agent-image.yaml" "_REPOSITORY=$REPOSITORY,_TAG=$TAG,$(scan_settings)"
   names=,_API=agent,_WORKER=agent
+elif [[ $IMAGES_FROM == source ]]; then
+  submit check "$sources" "$HERE/builds/check.yaml"
+  submit build "$sources" "$HERE/builds/source-image.yaml" "_REPOSITORY=$REPOSITORY,_TAG=$TAG,$(scan_settings)"
+  names=,_API=source,_WORKER=source
 else
   submit check "$sources" "$HERE/builds/check.yaml"
   submit build "$sources" "$HERE/builds/images.yaml" \

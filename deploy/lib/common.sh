@@ -163,6 +163,13 @@ submit() {
     --service-account="projects/$PROJECT_ID/serviceAccounts/$(account "$1")" ${4:+--substitutions="$4"}
 }
 
+check_image_source() {
+  [[ $IMAGES_FROM =~ ^(dockerfile|source)$ ]] || fail "IMAGES_FROM must be dockerfile or source, not $IMAGES_FROM"
+  if [[ $IMAGES_FROM == source && -n $AGENT_DIR ]]; then
+    fail 'IMAGES_FROM=source builds this project: an agent in a folder of its own has a Dockerfile'
+  fi
+}
+
 scan_settings() {
   printf '_REFUSED_SEVERITIES=%s,_ACCEPTED_VULNERABILITIES=%s' "$REFUSED_SEVERITIES" "$ACCEPTED_VULNERABILITIES"
 }

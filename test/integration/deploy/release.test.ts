@@ -11,10 +11,11 @@ import { readGrants } from '../../tools/access/matrix.ts';
 
 describe('accounts of builds', () => {
   test('test, build and deploy a release in this order, each with its own', async () => {
-    for (const [env, check, images] of [
-      [{}, 'check.yaml', 'images.yaml'],
-      [{ AGENT_DIR: '/agent' }, 'check-agent.yaml', 'agent-image.yaml'],
-    ] as [Record<string, string>, string, string][]) {
+    for (const [env, check, images, names] of [
+      [{}, 'check.yaml', 'images.yaml', undefined],
+      [{ AGENT_DIR: '/agent' }, 'check-agent.yaml', 'agent-image.yaml', 'agent'],
+      [{ IMAGES_FROM: 'source' }, 'check.yaml', 'source-image.yaml', 'source'],
+    ] as [Record<string, string>, string, string, string | undefined][]) {
       const { output } = await runScript('release.sh', ['--dry-run', '1.2.3'], env);
       const builds = [...output.matchAll(/--config=\S*?([\w-]+\.yaml) .*?serviceAccounts\/longhaul-(\w+)@/g)];
       assert.deepEqual(
@@ -25,6 +26,8 @@ describe('accounts of builds', () => {
           ['cloudbuild.yaml', 'deploy'],
         ],
       );
+      const [, api, worker] = /_API=(\w+)\\,_WORKER=(\w+)/.exec(output) ?? [];
+      assert.deepEqual([api, worker], [names, names], 'the deployment gets the image that was built');
     }
   });
 
