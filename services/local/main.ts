@@ -29,6 +29,9 @@ try {
       const stack = await startLocalStack(options, process.env, supervisor, print);
       const createBanner = options.infra ? createInfraBanner : createServicesBanner;
       console.log(createBanner(stack, options, await usesModel(options)));
+    }).catch((error: unknown) => {
+      keep('local', { severity: 'ERROR', message: formatFailure(error, options.debug) });
+      throw error;
     });
   }
 } catch (error) {

@@ -56,6 +56,11 @@ export function cutTexts(value: Json, max = maxQuoteChars): Json {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, cutTexts(item, max)]));
 }
 
+/** Returns a number with its noun: `1 task`, `2 tasks`. */
+export function quantity(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
 /** Joins what is present to one line. */
 export function line(...parts: readonly (string | number | undefined | false)[]): string {
   return parts.filter((part) => part !== undefined && part !== '' && part !== false).join(' ');

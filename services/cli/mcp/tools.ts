@@ -1,7 +1,7 @@
 /** Tools about this machine, which only `longhaul mcp` has: the logs of the local stack, and the doctor. */
 import { environment } from '#shared/runtime/config/environment.ts';
 import { defaultDataDir } from '#shared/runtime/config/local-stack.ts';
-import { createAnswer, cut, line, quoteNote } from '#shared/mcp/answer.ts';
+import { createAnswer, cut, line, quantity, quoteNote } from '#shared/mcp/answer.ts';
 import { ToolError } from '#shared/mcp/errors.ts';
 import { parseSince, sinceHint } from '#shared/mcp/time.ts';
 import { defineTool, objects, reads, type OpsTool } from '#shared/mcp/tool.ts';
@@ -48,10 +48,14 @@ const readLogs = defineTool({
     const lines = found.slice(-limit);
     const leftOut = found.length - lines.length;
     const older =
-      leftOut === 0 ? [] : [`${leftOut} older lines are left out: narrow the search, or raise limit.`];
+      leftOut === 0
+        ? []
+        : [
+            `${quantity(leftOut, 'older line is', 'older lines are')} left out: narrow the search, or raise limit.`,
+          ];
     return createAnswer(
       { lines: lines.map((each) => cutLine(each)), leftOut },
-      [`${lines.length} lines since ${since}.`, ...older],
+      [`${quantity(lines.length, 'line')} since ${since}.`, ...older],
       lines.map(describeLine),
     );
   },
@@ -88,7 +92,11 @@ export function createMachineTools(target: Target): OpsTool[] {
       const failures = findings.filter(({ state }) => state === 'failed').length;
       return createAnswer(
         { findings: findings.map((finding) => ({ ...finding })) },
-        [failures === 0 ? 'Nothing has failed.' : `${failures} checks have failed.`],
+        [
+          failures === 0
+            ? 'Nothing has failed.'
+            : `${quantity(failures, 'check has', 'checks have')} failed.`,
+        ],
         findings.map(({ part, state, found, fix }) =>
           line(`${state} ${part}:`, found, fix && `(fix: ${fix})`),
         ),

@@ -1,7 +1,7 @@
 /** Tools that change tasks. They take explicit ids, and the owner of tasks that are not the caller's. */
 import type { JsonObject } from '../../domain/message.ts';
 import { tasksExtension } from '../../domain/views.ts';
-import { createAnswer, line, quoteNote } from '../answer.ts';
+import { createAnswer, line, quantity, quoteNote } from '../answer.ts';
 import { ToolError } from '../errors.ts';
 import { ownerArguments, toOwnerQuery } from '../routes.ts';
 import { parseStep } from '../step-name.ts';
@@ -91,6 +91,7 @@ async function change(
       `${lines.join('\n')}\nIf the tasks belong to another owner, set owner and tenant as ops_get_task names them.`,
     );
   }
-  const head = body['dryRun'] === true ? 'Nothing was changed. It would be:' : `${results.length} tasks:`;
+  const head =
+    body['dryRun'] === true ? 'Nothing was changed. It would be:' : `${quantity(results.length, 'task')}:`;
   return createAnswer({ results: results as unknown as JsonObject[] }, [head], lines);
 }

@@ -2,7 +2,7 @@
 import { operatorExtension } from '../../domain/scopes.ts';
 import { toStateName, type TaskState } from '../../domain/task.ts';
 import { tasksExtension, type TaskStats } from '../../domain/views.ts';
-import { createAnswer, cut, line, quoteNote } from '../answer.ts';
+import { createAnswer, cut, line, quantity, quoteNote } from '../answer.ts';
 import { defaultPageSize, ownerArguments, toOwnerQuery } from '../routes.ts';
 import { defineTool, objects, reads } from '../tool.ts';
 
@@ -91,7 +91,7 @@ export const getWork = defineTool({
     }));
     return createAnswer(
       { work },
-      [`${work.length} tasks are ${kind}.`],
+      [`${quantity(work.length, 'task is', 'tasks are')} ${kind}.`],
       work.map(({ taskId, owner, state, at, failures, lastError }) =>
         line(
           taskId,

@@ -9,7 +9,7 @@ import {
   type OpsTask,
   type SearchPage,
 } from '../../domain/views.ts';
-import { createAnswer, cut, line, quoteNote } from '../answer.ts';
+import { createAnswer, cut, line, quantity, quoteNote } from '../answer.ts';
 import {
   defaultPageSize,
   ownerArguments,
@@ -80,7 +80,7 @@ export const listTasks = defineTool({
     );
     const more = nextPageToken === '' ? [] : [`There are more: pass pageToken ${nextPageToken}`];
     const data: JsonObject = { tasks, ...(nextPageToken !== '' && { nextPageToken }) };
-    return createAnswer(data, [`${tasks.length} tasks.`, ...more], lines);
+    return createAnswer(data, [`${quantity(tasks.length, 'task')}.`, ...more], lines);
   },
 });
 
@@ -151,7 +151,7 @@ export const getSteps = defineTool({
         steps: steps as unknown as JsonObject[],
         ...(nextPageToken !== '' && { nextPageToken }),
       },
-      [`Turn ${page.turn} of task ${taskId}: ${steps.length} steps.`, ...more],
+      [`Turn ${page.turn} of task ${taskId}: ${quantity(steps.length, 'step')}.`, ...more],
       steps.flatMap(describeStep),
     );
   },

@@ -1,7 +1,7 @@
 /** Tools about webhooks: those of all tasks or of one, their deliveries with the last error, and a redelivery. */
 import type { JsonObject } from '../../domain/message.ts';
 import { webhooksExtensionUri } from '../../webhooks/extension.ts';
-import { createAnswer, cut, line, quoteNote } from '../answer.ts';
+import { createAnswer, cut, line, quantity, quoteNote } from '../answer.ts';
 import type { Values } from '../arguments.ts';
 import { ToolError } from '../errors.ts';
 import {
@@ -91,7 +91,7 @@ export const listWebhooks = defineTool({
     return createAnswer(
       { webhooks: shown as unknown as JsonObject[], ...(nextPageToken !== '' && { nextPageToken }) },
       [
-        `${shown.length} webhooks.`,
+        `${quantity(shown.length, 'webhook')}.`,
         ...(nextPageToken === '' ? [] : [`There are more: pass pageToken ${nextPageToken}`]),
       ],
       shown.map(({ taskId: of, id, url, state, health: own, failuresInARow, disabledReason, lastAttempt }) =>
@@ -160,7 +160,7 @@ export const listDeliveries = defineTool({
         ...(nextPageToken !== '' && { nextPageToken }),
       },
       [
-        `${deliveries.length} deliveries of webhook ${webhook}.`,
+        `${quantity(deliveries.length, 'delivery', 'deliveries')} of webhook ${webhook}.`,
         ...(nextPageToken === '' ? [] : [`There are earlier ones: pass pageToken ${nextPageToken}`]),
       ],
       deliveries.map(({ event, state: own, createdAt, dueAt, attempts, lastAttempt }) =>
