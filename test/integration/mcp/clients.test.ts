@@ -6,7 +6,7 @@ import { aliceKey, apiKeysEnv } from '../../support/api-keys.ts';
 import { startApiService, type TestApiService } from '../../support/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { connectClient, openTaskSession, type Revision } from '../../support/mcp-clients.ts';
-import type { Json } from '../../support/mcp.ts';
+import { callMcp, type Json } from '../../support/mcp.ts';
 import { playTurn } from '../../support/tasks.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -96,6 +96,15 @@ describe('clients of MCP', () => {
     assert.deepEqual([asked, result.content[0].text], [['Which one?'], 'red it is']);
     await session.close();
     await client.close();
+  });
+
+  test('get the same introduction on both ways of an answer', async () => {
+    const name = 'get_task';
+    const call = (method: string, params: Json) => callMcp(api.url, method, params, { headers: aliceKey });
+    const answers = [await call('server/discover', {}), await call('tools/call', { name, arguments: {} })];
+    const [bySdk, direct] = answers.map(({ result }) => result._meta['io.modelcontextprotocol/serverInfo']);
+    assert.ok(direct.description);
+    assert.deepEqual(direct, bySdk);
   });
 
   /** Claims the turn of the answer once it is there. */

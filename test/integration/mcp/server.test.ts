@@ -45,14 +45,6 @@ describe('MCP at the front door', () => {
     assert.deepEqual(result.capabilities.extensions, { 'io.modelcontextprotocol/tasks': {} });
   });
 
-  test('introduces itself alike on both ways of an answer', async () => {
-    const key = 'io.modelcontextprotocol/serverInfo';
-    const bySdk = (await call('server/discover')).result;
-    const direct = (await callTool('get_task', { taskId: 'x' })).result;
-    assert.ok(direct._meta[key].description);
-    assert.deepEqual(direct._meta[key], bySdk._meta[key] ?? bySdk.serverInfo);
-  });
-
   for (const revision of [legacy, '2025-06-18', '2025-03-26']) {
     test(`negotiates revision ${revision}`, async () => {
       const params = {
