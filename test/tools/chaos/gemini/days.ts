@@ -163,7 +163,7 @@ function checkWebhooks(webhooks: Receiver['received']): string[] {
 /** Turns that a worker holds, and deliveries that are not made. */
 async function readPending({ pool }: Stack): Promise<number> {
   const { rows } = await pool.query<{ count: number }>(
-    `select ((select count(*) from gates where worker is not null)
+    `select ((select count(*) from gates where lease_until is not null)
        + (select count(*) from deliveries where state = 'pending'))::int as count`,
   );
   return rows[0]?.count ?? 0;
