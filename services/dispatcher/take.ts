@@ -10,6 +10,7 @@
  * (shared/outbox/delivery-wakeups.ts). Owners that use their share of this process are left out, so that they do not delay
  * the others.
  */
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
@@ -77,7 +78,10 @@ export function createTakes(parts: {
     const attempt = attemptAll(delivery)
       // The lease expires, and the reconciler finds the delivery.
       .catch((error: unknown) =>
-        log.warn({ taskId, configId, error: errorMessage(error) }, 'webhook attempt not recorded'),
+        log[isPassing(error) ? 'debug' : 'warn'](
+          { taskId, configId, error: errorMessage(error) },
+          'webhook attempt not recorded',
+        ),
       )
       .finally(() => attempts.delete(attempt));
     attempts.add(attempt);

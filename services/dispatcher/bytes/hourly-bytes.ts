@@ -3,6 +3,7 @@
  * to a table once a second and so learns what the others have sent. The limit may be exceeded by what all
  * dispatchers send in that second.
  */
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import {
@@ -79,7 +80,10 @@ export function createHourlyBytes({ db, getLimits, log, now = databaseNow }: Par
         if (find(owner) === undefined && count.unsaved === 0) counts.delete(owner);
       await deleteOldUsage(db);
     } catch (error) {
-      log.warn({ error: errorMessage(error) }, 'sent bytes were not stored; they are added again');
+      log[isPassing(error) ? 'debug' : 'warn'](
+        { error: errorMessage(error) },
+        'sent bytes were not stored; they are added again',
+      );
     }
   }
 

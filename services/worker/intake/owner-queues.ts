@@ -9,6 +9,7 @@
  * interval, and follows those whose owner has room.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { Dequeued, QueuedTurn } from '#shared/db/queue/dequeue.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { FairSlots } from './fair-slots.ts';
@@ -50,7 +51,7 @@ export function followQueues(parts: OwnerQueuesParts): OwnerQueues {
       try {
         for (const owner of await parts.findOwners()) if (slots.roomFor(owner) > 0) follow(owner);
       } catch (error) {
-        log.warn({ error: errorMessage(error) }, 'looking for queues failed');
+        log[isPassing(error) ? 'debug' : 'warn']({ error: errorMessage(error) }, 'looking for queues failed');
       }
       // Jitter keeps the workers from polling in step.
       const waitMs = parts.pollMs * (0.75 + 0.5 * Math.random());
@@ -64,7 +65,12 @@ export function followQueues(parts: OwnerQueuesParts): OwnerQueues {
     followed.set(owner, true);
     if (running) return;
     const loop = drain(owner)
-      .catch((error: unknown) => log.warn({ error: errorMessage(error) }, 'taking queued turns failed'))
+      .catch((error: unknown) =>
+        log[isPassing(error) ? 'debug' : 'warn'](
+          { error: errorMessage(error) },
+          'taking queued turns failed',
+        ),
+      )
       .finally(() => loops.delete(loop));
     loops.add(loop);
   }

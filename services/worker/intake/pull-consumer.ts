@@ -117,7 +117,10 @@ export function createPullConsumer(parts: {
       else if (slots.take(owner, 1) === 1) await runQueued(owner, { taskId, queuedAt });
       else await intake.leave(taskId);
     } catch (error) {
-      log.warn({ taskId, error: errorMessage(error) }, 'turn of this version was not taken');
+      log[isPassing(error) ? 'debug' : 'warn'](
+        { taskId, error: errorMessage(error) },
+        'turn of this version was not taken',
+      );
     }
   }
 

@@ -5,6 +5,7 @@
  * its task has failed: the database decides (invariant 2). A task that is still runnable gets a new wake-up;
  * the claim that follows ends a task that has no attempts left.
  */
+import { isPassing } from '#shared/db/client/errors.ts';
 import { requestWakeup } from '#shared/db/outbox/outbox.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { pullTurns, type TurnSubscription } from '#shared/gcp/pubsub.ts';
@@ -42,7 +43,10 @@ export function pullWakeups(
       { subscription: deadLetterSubscription, maxMessages: maxDeadLetters },
       (message) => {
         onDeadLetter(message.taskId).then(message.ack, (error: unknown) => {
-          log.warn({ taskId: message.taskId, error: errorMessage(error) }, 'dead letter check failed');
+          log[isPassing(error) ? 'debug' : 'warn'](
+            { taskId: message.taskId, error: errorMessage(error) },
+            'dead letter check failed',
+          );
           message.nack();
         });
       },

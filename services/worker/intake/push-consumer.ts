@@ -9,6 +9,7 @@
  * Nothing runs outside of requests. A request that starts or ends a turn of an owner with queued turns therefore
  * publishes the wake-ups of the next ones, which any instance may get.
  */
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { wakeQueuedTurns } from '#shared/db/queue/wake.ts';
 import type { PublishInfo, ReceivedTurn } from '#shared/gcp/pubsub.ts';
@@ -78,7 +79,10 @@ export function createPushConsumer(parts: PushConsumerParts): RunPushed {
       if (wakeups.length < count) queued.delete(owner);
       await outbox.publishAll(wakeups);
     } catch (error) {
-      log.warn({ error: errorMessage(error) }, 'waking queued turns failed; the reconciler will wake them');
+      log[isPassing(error) ? 'debug' : 'warn'](
+        { error: errorMessage(error) },
+        'waking queued turns failed; the reconciler will wake them',
+      );
     }
   }
 

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createOutageLog } from '#shared/db/client/outage-log.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import { startPeriodicWork } from '#services/worker/agent/gemini/interactions/periodic-work.ts';
+import { FairSlots } from '#services/worker/intake/fair-slots.ts';
+import { followQueues } from '#services/worker/intake/owner-queues.ts';
 
 describe('an outage', () => {
   test('is logged at its start, each minute, and at its end', (t) => {
@@ -26,4 +29,37 @@ describe('an outage', () => {
     outages.succeeded();
     assert.equal(lines.length, 3);
   });
+
+  for (const [code, level] of [
+    ['57P01', 'debug'],
+    ['ECONNRESET', 'debug'],
+    ['42501', 'warn'],
+  ]) {
+    test(`is not logged again by each loop: ${code} is for ${level}`, async () => {
+      const fail = async (): Promise<never> => {
+        throw Object.assign(new Error('gone'), { code });
+      };
+      for (const start of [
+        (log: Logger) => startPeriodicWork(1, fail, log, 'failed'),
+        (log: Logger) =>
+          followQueues({
+            slots: new FairSlots(1, 1, () => true),
+            dequeue: fail,
+            run: fail,
+            findOwners: fail,
+            pollMs: 1,
+            log,
+          }),
+      ]) {
+        const logged = Promise.withResolvers<string>();
+        const log = {
+          warn: () => logged.resolve('warn'),
+          debug: () => logged.resolve('debug'),
+        } as unknown as Logger;
+        const loop = start(log);
+        assert.equal(await logged.promise, level);
+        await loop.close();
+      }
+    });
+  }
 });

@@ -11,6 +11,7 @@ import {
   readAbandonedCalls,
   type AbandonedCall,
 } from '#shared/db/calls/abandoned.ts';
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { toolTaskPrefix } from '#shared/domain/wait.ts';
@@ -100,7 +101,11 @@ export function startAbandonedCalls(parts: {
   }
 
   const warn = (error: unknown): void => {
-    if (!signal.aborted) log.warn({ reason: errorMessage(error) }, 'abandoned calls of agents not read');
+    if (signal.aborted) return;
+    log[isPassing(error) ? 'debug' : 'warn'](
+      { reason: errorMessage(error) },
+      'abandoned calls of agents not read',
+    );
   };
 
   /** By partner, so that one that does not answer delays no others. */

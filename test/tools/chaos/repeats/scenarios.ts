@@ -69,7 +69,8 @@ export const scenarios: Record<string, Scenario> = {
       await waitFor('a task', () => taskIds.length > 0);
       return stopApi(world, seconds, taskIds.slice(-1));
     },
-    measure: async (world) => `${countLostTurns(world)} turns lost; ${await measureWebhooks(world)}`,
+    measure: async (world) =>
+      `${countLostTurns(world)} turns lost, with the canceled one; ${await measureWebhooks(world)}`,
   },
   'ten connections silent in transactions': {
     tasks: 110,

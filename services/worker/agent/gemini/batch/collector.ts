@@ -8,6 +8,7 @@
  *                                                                     └─refused─▶ halved, until one call     deleted at Google
  */
 import { ApiError, type BatchJob, type GoogleGenAI } from '@google/genai';
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { DueBatch } from '#shared/db/models/batches.ts';
 import { webhookTokenKey } from '#shared/domain/wait.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -44,7 +45,9 @@ export function startCollector(
       else await poll(batch, batch.name, signal);
     } catch (error) {
       // It is claimed again later.
-      if (!signal.aborted) log?.warn({ batch: batch.id, reason: errorMessage(error) }, 'batch not advanced');
+      if (signal.aborted) return;
+      const level = isPassing(error) ? 'debug' : 'warn';
+      log?.[level]({ batch: batch.id, reason: errorMessage(error) }, 'batch not advanced');
     }
   }
 

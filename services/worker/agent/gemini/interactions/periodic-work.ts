@@ -1,5 +1,6 @@
 /** Repeats work for the tasks of all workers, outside of turns. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isPassing } from '#shared/db/client/errors.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
 export interface PeriodicWork {
@@ -29,7 +30,8 @@ export function startPeriodicWork(
       try {
         await work(signal);
       } catch (error) {
-        if (!signal.aborted) log?.warn({ reason: errorMessage(error) }, failure);
+        if (signal.aborted) return;
+        log?.[isPassing(error) ? 'debug' : 'warn']({ reason: errorMessage(error) }, failure);
       }
     }
   }
