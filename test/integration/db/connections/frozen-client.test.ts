@@ -127,13 +127,14 @@ const firing = {
 async function writeInLine(frozen: Db, lease: Lease): Promise<unknown> {
   const event = { kind: 'progress', payload: '{}' } as const;
   const { written } = await db.transaction().execute(async (trx) => {
-    await sql`select from gates where task_id = ${lease.taskId} for update`.execute(trx);
+    const { rows: own } = await sql<{ pid: number }>`
+      select pg_backend_pid() as pid from gates where task_id = ${lease.taskId} for update`.execute(trx);
     const written = createTurnWriter(frozen, leases)({ lease, events: [event] });
     written.catch(() => undefined);
     await waitFor('the write to wait for the lock', async () => {
       const { rows } = await sql`
-        select from pg_stat_activity where datname = current_database() and application_name = 'frozen'
-          and wait_event_type = 'Lock' and query like 'select from gates%'`.execute(db);
+        select from pg_stat_activity
+        where datname = current_database() and ${own[0]!.pid}::int = any(pg_blocking_pids(pid))`.execute(db);
       return rows.length > 0;
     });
     return { written };
