@@ -130,10 +130,13 @@ function readBuildCommands(): string[][] {
   return commands.map((command) => command.replace(/['")]/g, '').trim().split(/\s+/));
 }
 
-/** The commands in the guides for operators. */
+/** Names of commands in running text, without their arguments. */
+const mentions = new Set(['gcloud agent-registry', 'gcloud beta', 'gcloud run deploy --source']);
+
+/** The commands in all pages: in blocks, and within the text. */
 function readGuideCommands(): string[][] {
-  const guide = ['deploy', 'disasters', 'gemini-enterprise', 'versions']
-    .map((name) => readFileSync(path.join(projectDir, `docs/${name}.md`), 'utf8'))
+  const guide = globSync('{docs,deploy}/**/*.md', { cwd: projectDir })
+    .map((name) => readFileSync(path.join(projectDir, name), 'utf8'))
     .join('\n');
   const blocks = [...guide.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) =>
     block!.replaceAll('\\\n', ' '),
@@ -143,7 +146,9 @@ function readGuideCommands(): string[][] {
       .split('\n')
       .flatMap((line) => /gcloud (?:'[^']*'|[^|)'])*/.exec(line.replace(/ +#.*/, ''))?.[0] ?? []),
   );
-  assert.ok(commands.length >= 45, `${commands.length} commands`);
+  const inText = [...guide.matchAll(/`(gcloud [^`]+)`/g)].map(([, command]) => command!);
+  commands.push(...inText.filter((command) => !mentions.has(command)));
+  assert.ok(commands.length >= 80, `${commands.length} commands`);
   // Help is printed instead of parsed.
   const parsed = commands.filter((command) => !command.includes('--help'));
   return parsed.map((command) =>
