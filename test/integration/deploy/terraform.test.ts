@@ -1,7 +1,7 @@
 /** The Terraform module: its arguments are those of the table, and it creates each kind of resource by the shared names. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { listArguments, readResources, readTable } from '../../tools/terraform/arguments.ts';
+import { listArguments, listConstants, readResources, readTable } from '../../tools/terraform/arguments.ts';
 import { parseHcl } from '../../tools/terraform/hcl.ts';
 
 describe('deploy/terraform', () => {
@@ -13,6 +13,17 @@ describe('deploy/terraform', () => {
       listArguments(readResources()),
       'run npm run terraform:arguments and check the difference',
     );
+  });
+
+  test('gives constants to arguments, which the check of the documentation compares', () => {
+    const found = listConstants(readResources()).map(({ argument, value }) => `${argument} ${value}`);
+    for (const expected of [
+      'ingress INGRESS_TRAFFIC_INTERNAL_ONLY',
+      'template.template.vpc_access.egress PRIVATE_RANGES_ONLY',
+      'client_connection_config.ssl_config.ssl_mode ENCRYPTED_ONLY',
+      'scaling.scaling_mode MANUAL',
+    ])
+      assert.ok(found.includes(expected), `${expected} is not among ${found.join(', ')}`);
   });
 
   test('creates every resource for the names or bindings of the inventory', () => {

@@ -43,6 +43,36 @@ function listNames({ attributes, blocks }: Pick<Block, 'attributes' | 'blocks'>,
   return [...own, ...nested];
 }
 
+/** A constant that an argument gets, such as `INGRESS_TRAFFIC_ALL`. */
+export interface ConstantValue {
+  kind: string;
+  type: string;
+  argument: string;
+  value: string;
+}
+
+/** Returns the constants of the module, each in the branches of conditions too. */
+export function listConstants(resources: readonly Resource[]): ConstantValue[] {
+  return resources.flatMap(({ kind, labels: [type = ''], ...block }) =>
+    listValues(block).map(([argument, value]) => ({ kind, type, argument, value })),
+  );
+}
+
+function listValues({ attributes, blocks }: Pick<Block, 'attributes' | 'blocks'>): [string, string][] {
+  const own = [...attributes].flatMap(([name, expression]) => {
+    const [, alone, ...branches] = /^"([A-Z][A-Z_]+)"$|\? "([A-Z_]+)" : "([A-Z_]+)"$/.exec(expression) ?? [];
+    const values = [alone, ...branches].filter((value) => value !== undefined);
+    return values.map((value): [string, string] => [name, value]);
+  });
+  const nested = blocks.flatMap((block) => {
+    const isDynamic = block.type === 'dynamic';
+    const content = isDynamic ? block.blocks.find(({ type }) => type === 'content')! : block;
+    const name = isDynamic ? block.labels[0]! : block.type;
+    return listValues(content).map(([inner, value]): [string, string] => [`${name}.${inner}`, value]);
+  });
+  return [...own, ...nested];
+}
+
 /** Reads the table: the version of the documentation, and its lines without the pages. */
 export function readTable(): { heading: string; lines: string[] } {
   const [heading = '', ...rest] = readFileSync(tableFile, 'utf8').trim().split('\n');

@@ -1,10 +1,11 @@
 /**
- * `npm run terraform:arguments -- GIT_DIR`: holds every argument of the module against the documentation of the provider, in a
- * clone of hashicorp/terraform-provider-google, and writes deploy/terraform/arguments.txt. Run it after a change of the module.
+ * `npm run terraform:arguments -- GIT_DIR`: holds every argument of the module, and every constant if its page lists the possible
+ * ones, against the documentation of the provider, in a clone of hashicorp/terraform-provider-google. Writes
+ * deploy/terraform/arguments.txt. Run it after a change of the module.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { listArguments, readResources, tableFile } from './arguments.ts';
+import { listArguments, listConstants, readResources, tableFile } from './arguments.ts';
 
 const [gitDir] = process.argv.slice(2);
 if (gitDir === undefined) {
@@ -33,31 +34,41 @@ function findPage(kind: string, type: string): { page: string; text: string } {
   throw new Error(`${type} has no page`);
 }
 
-/** Whether a page documents an argument, such as `template.containers.name`: in the section of its block. */
-function isDocumented(text: string, argument: string): boolean {
+/** Returns what a page says about an argument, such as `template.containers.name`, in the section of its block. */
+function findEntry(text: string, argument: string): string | undefined {
   const [, reference = ''] =
     /## Argument Reference\n([\s\S]*?)\n## (?:Attributes?|Timeouts|Import)/.exec(text) ?? [];
   const names = argument.split('.');
   const name = names.pop()!;
   const sections = reference.split(/<a name="nested_/);
-  const isIn = (section: string): boolean =>
-    [...section.matchAll(/^\s*[*-] `([\w/]+)`/gm)].some(([, found = '']) =>
-      found.split('/').some((each) => each === name),
-    );
-  if (names.length === 0) return isIn(sections[0] ?? '');
+  const findIn = (section: string): string | undefined =>
+    section.split(/^(?=\s*[*-] `[\w/]+`)/m).find((entry) => {
+      const [, found = ''] = /^\s*[*-] `([\w/]+)`/.exec(entry) ?? [];
+      return found.split('/').includes(name);
+    });
+  if (names.length === 0) return findIn(sections[0] ?? '');
   const anchors = [names.join('_'), names.at(-1)!].map((anchor) => `${anchor}">`);
   return sections
     .slice(1)
-    .some((section) => anchors.some((anchor) => section.startsWith(anchor)) && isIn(section));
+    .filter((section) => anchors.some((anchor) => section.startsWith(anchor)))
+    .map(findIn)
+    .find((entry) => entry !== undefined);
 }
 
 const unknown: string[] = [];
 const rows = listArguments(readResources()).map((line) => {
   const [kind = '', type = '', argument = ''] = line.split(' ');
   const { page, text } = findPage(kind, type);
-  if (!isDocumented(text, argument)) unknown.push(`${line} (${page})`);
+  if (findEntry(text, argument) === undefined) unknown.push(`${line} (${page})`);
   return `${kind} ${type} ${argument} ${page}`;
 });
+for (const { kind, type, argument, value } of listConstants(readResources())) {
+  const { page, text } = findPage(kind, type);
+  const [, possible] =
+    /Possible values are: ((?:`\w+`(?:, | and |\.)?)+)/.exec(findEntry(text, argument) ?? '') ?? [];
+  if (possible !== undefined && !possible.includes(`\`${value}\``))
+    unknown.push(`${kind} ${type} ${argument} ${value} (${page}: ${possible})`);
+}
 if (unknown.length > 0) {
   process.stderr.write(`not in the documentation:\n${unknown.join('\n')}\n`);
   process.exit(1);
