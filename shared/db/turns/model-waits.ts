@@ -24,7 +24,7 @@ export async function reportModelCall(
   options: { wakeupGraceSeconds: number },
   report: { token: string; interaction: string },
 ): Promise<Wakeup[] | undefined> {
-  const { rows } = await sql<{ known: boolean } & (TurnWakeupRow | { id: null })>`
+  const { rows } = await sql<{ known: boolean } & (TurnWakeupRow | { id: null })>`-- prepared
     with target as (
       select task_id, turn, name, occurrence, output is null as is_open, wait ->> 'interaction' as reported from steps
       where token = ${report.token} and wait ->> 'kind' = 'model'

@@ -14,6 +14,7 @@ import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { extendLeases } from '#shared/db/turns/leases.ts';
+import { reportModelCall } from '#shared/db/turns/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
@@ -76,13 +77,14 @@ describe('prepared statements', () => {
     await createClaim(db, { worker: 'w', leaseSeconds: 30, maxAttempts: 5, ...options })(taskId);
     await createEnqueue(db, options)(taskId);
     await extendLeases(db, [lease], 30);
+    await reportModelCall(db, options, { token: 't', interaction: 'i' });
     await assert.rejects(createTurnWriter(db, options)({ lease }), LeaseLostError);
     await assert.rejects(createTurnWriter(db, options)({ lease, hasFamily: true }), LeaseLostError);
     await createDeliveryClaim(db, { leaseSeconds: 30 })({ taskId, configId: 'c', limit: 1 });
     for (const outcome of outcomes)
       await createAttemptRecorder(db, webhookOptions)(newAttempt(taskId, outcome));
     const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
-    assert.equal(prepared.size, 10);
+    assert.equal(prepared.size, 11);
 
     for (const count of [0, ...Array<number>(30).fill(5), 300, 1_000, 5_000]) {
       // Without ANALYZE, the planner knows nothing of their owners and contexts.
