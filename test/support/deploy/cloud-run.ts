@@ -42,6 +42,7 @@ export function createCloudRun(
   };
   const changes = path.join(dir, 'changes');
   return {
+    dir,
     environment,
     run: (step: string, env: Record<string, string> = {}) =>
       runScript('rollout.sh', [step, '2.0'], { ...environment, ...env }),
