@@ -70,14 +70,13 @@ describe('one caller of a process', () => {
     const list = (key: string) =>
       postJsonRpc(limited.url, 'ListTasks', {}, { headers: { 'x-api-key': key } });
     assert.equal((await list(bobKey['x-api-key'])).status, 200);
-    const statuses: number[] = [];
-    for (let i = 0; i < 200; i += 1) {
-      const response = await list(`${i}`);
-      statuses.push(response.status);
-      if (response.status === 429) assert.ok(Number(response.headers.get('retry-after')) > 0);
+    assert.equal((await list('wrong')).status, 401);
+    const refused = await Promise.all(Array.from({ length: 199 }, (_, i) => list(`${i}`)));
+    for (const response of refused) {
+      assert.equal(response.status, 429);
+      assert.ok(Number(response.headers.get('retry-after')) > 0);
       await response.body?.cancel();
     }
-    assert.deepEqual(statuses, [401, ...Array<number>(199).fill(429)]);
     assert.equal((await list(aliceKey['x-api-key'])).status, 429, 'a key that is not known yet');
     assert.equal((await list(bobKey['x-api-key'])).status, 200, 'a known caller of the same address');
     await limited.kill('SIGTERM');
