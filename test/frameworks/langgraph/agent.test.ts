@@ -3,7 +3,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { AIMessage, type BaseMessage } from '@langchain/core/messages';
 import type { RunnableConfig } from '@langchain/core/runnables';
-import { Annotation, END, interrupt, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
+import {
+  Annotation,
+  END,
+  entrypoint,
+  interrupt,
+  MessagesAnnotation,
+  START,
+  StateGraph,
+  task as defineTask,
+} from '@langchain/langgraph';
 import { createGraphAgent, getIdempotencyKey, getTurn } from 'longhaul/langgraph';
 import { createTask, type TestTask } from 'longhaul/testing';
 import { decide } from '../support/decide.ts';
@@ -229,6 +238,21 @@ test('nodes see their turn and a key that is the same when they run again', asyn
   assert.equal(keys[0], keys[1]);
   assert.ok(keys[0]?.startsWith(task.id));
   assert.ok(task.progress.includes('working'));
+});
+
+test('a task of the functional API starts when the one before is recorded', async () => {
+  const recorded: boolean[] = [];
+  const first = defineTask('first', async () => 1);
+  const second = defineTask('second', async () => {
+    recorded.push(task.steps.some(({ result }) => JSON.stringify(result).includes('__return__')));
+    return 2;
+  });
+  const graph = entrypoint('sum', async () => (await first()) + (await second()));
+  const task = createTask(createGraphAgent(graph, { input: () => 0 }), 'Go.');
+  await task.run();
+  assert.equal(task.state, 'TASK_STATE_COMPLETED', task.messageText);
+  assert.deepEqual(task.artifacts[0]?.parts[0]?.data, 3);
+  assert.deepEqual(recorded, [true]);
 });
 
 test('an endless graph fails at its limit', async () => {
