@@ -14,7 +14,9 @@ const escape = '\u001b';
 const cancelOrder = 'Use cancel_order with {"order": "1002"}';
 
 /** They call no agent, or do not end. Tests of the package, of the services and of the deployment run them. */
-const elsewhere = 'init dev deploy api worker dispatcher migrate admin'.split(' ').concat('webhooks receive');
+const elsewhere = 'init dev deploy mcp api worker dispatcher migrate admin'
+  .split(' ')
+  .concat('webhooks receive');
 
 /** The commands without subcommands. */
 const commands = listCommandWords(createProgram())

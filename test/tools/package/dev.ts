@@ -19,12 +19,38 @@ test('answers', async (t) => {
 });
 `;
 
+/** A coding agent that uses `longhaul mcp`. Its client is a dependency of the package. */
+const toolsScript = `import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+
+const [url] = process.argv.slice(2);
+const client = new Client({ name: 'test', version: '1' });
+await client.connect(new StdioClientTransport({ command: 'npx', args: ['longhaul', 'mcp', '--url', url] }));
+for (const [name, args] of Object.entries({
+  ops_list_tasks: { state: 'completed' },
+  ops_search_docs: { query: 'callback' },
+  ops_logs: { since: '1h', severity: 'DEBUG', service: 'worker' },
+})) {
+  const { isError, content } = await client.callTool({ name, arguments: args });
+  console.log(name, isError ?? false, content[0].text.slice(0, 80));
+}
+await client.close();
+`;
+
 export async function checkDev(shell: Shell, print: (line: string) => void): Promise<void> {
   const port = await freePort();
   const url = `http://localhost:${port}`;
+  // Before the start: a new file restarts the worker.
+  writeFileSync(path.join(shell.cwd, 'tools.mjs'), toolsScript);
   const dev = await startDev(shell, port, print);
   const sent = await shell.run('longhaul send, first task', `npx longhaul send --url ${url} "one two three"`);
   assert.match(sent, /3 words: a short message/);
+
+  const tools = await shell.run('longhaul mcp, three tools', `node tools.mjs ${url}`);
+  assert.match(
+    tools,
+    /ops_list_tasks false 1 task\.[^]*docs false Version[^]*ops_logs false [1-9]\d* lines? since/,
+  );
 
   const agent = path.join(shell.cwd, 'agent.ts');
   writeFileSync(agent, readFileSync(agent, 'utf8').replace(' words:', ' changed words:'));
