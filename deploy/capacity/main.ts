@@ -1,11 +1,13 @@
 /**
  * `npm run capacity -- --tasks-per-day 50000 …`: estimates the capacity for a load. All flags are optional.
  * `npm run capacity -- cost`: the cost of typical loads. `npm run capacity -- scaling`: compares ways to scale the workers.
+ * `npm run capacity -- primary`: where one database ends.
  */
 import { parseArgs } from 'node:util';
 import { describeCosts } from './cost.ts';
 import { estimateCapacity, type CapacityLoad } from './estimate.ts';
 import { example } from './loads.ts';
+import { countCells, countQueues, describePrimary } from './primary.ts';
 import { describeScaling } from './scaling.ts';
 
 const toFlag = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -54,6 +56,7 @@ function describe(load: CapacityLoad): string {
     ['instances', `api ${api}, workers ${worker}, dispatcher ${dispatcher}`],
     ['connections', `${connections} of ${load.databaseConnections}`],
     ['AlloyDB', `${databaseCpus} vCPUs, ${Math.ceil(storedGibibytes)} GiB after ${load.retentionDays} days`],
+    ['databases, and queues of Cloud Tasks', `${countCells(load)}, ${countQueues(load)}`],
   ];
   const width = Math.max(...rows.map(([label]) => label.length), ...costs.map(([label]) => label.length));
   const line = ([label, value]: [string, string]): string => `  ${label.padEnd(width)}  ${value}`;
@@ -71,8 +74,12 @@ function describe(load: CapacityLoad): string {
 
 try {
   const [first] = process.argv.slice(2);
-  const text =
-    first === 'cost' ? describeCosts() : first === 'scaling' ? describeScaling() : describe(readLoad());
+  const reports: Record<string, () => string> = {
+    cost: describeCosts,
+    scaling: describeScaling,
+    primary: describePrimary,
+  };
+  const text = (reports[first ?? ''] ?? (() => describe(readLoad())))();
   process.stdout.write(`${text}\n`);
 } catch (error) {
   process.stderr.write(`capacity: ${error instanceof Error ? error.message : String(error)}\n`);

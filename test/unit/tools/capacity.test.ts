@@ -4,6 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { estimateCapacity, type CapacityLoad } from '../../../deploy/capacity/estimate.ts';
+import { rates } from '../../../deploy/capacity/limits.ts';
+import { addCosts, costs, predictRate, type Cost } from '../../../deploy/capacity/measured.ts';
+import { countCells, findLimits, primaryLoads } from '../../../deploy/capacity/primary.ts';
 import { priceList } from '../../../deploy/capacity/prices.ts';
 import { burst, scalers, simulate } from '../../../deploy/capacity/scaling.ts';
 import { run, runScript } from '../../support/deploy/scripts.ts';
@@ -169,5 +172,62 @@ describe('npm run capacity -- scaling', () => {
     for (const { peakInstances, backlog } of outcomes) {
       assert.ok(peakInstances <= burst.maxInstances && backlog <= burst.turns);
     }
+  });
+});
+
+describe('the model of measured costs', () => {
+  /** Cores of the machine of docs/bench, and by which factor a prediction may differ from a figure. */
+  const cores = 2;
+  const allowed = 1.3;
+
+  async function readPublished(): Promise<(name: string, figure: string) => number> {
+    const { cases } = JSON.parse(await readFile('docs/bench/results.json', 'utf8')) as {
+      cases: Record<string, { figures: { name: string; value: number }[] }>;
+    };
+    return (name, figure) => {
+      const found = cases[name]?.figures.find((each) => each.name === figure);
+      assert.ok(found, `${name}: ${figure}`);
+      return found.value;
+    };
+  }
+
+  test('predicts the published throughput of the machine of the bench', async () => {
+    const published = await readPublished();
+    const fiveSteps = addCosts({ cost: costs.task, count: 1 }, { cost: costs.step, count: 5 });
+    const predictions: [name: string, figure: string, cost: Cost][] = [
+      ['accept', 'Longhaul', costs.accept],
+      ['whole', 'Longhaul', costs.task],
+      ['conversations', 'tasks of a context each', costs.task],
+      ['steps', 'Longhaul, tasks of 5 steps', fiveSteps],
+      ['getTask', 'Longhaul', costs.read],
+    ];
+    for (const [name, figure, cost] of predictions) {
+      const factor = predictRate(cost, cores) / published(name, figure);
+      assert.ok(factor < allowed && factor > 1 / allowed, `${name}, ${figure}: ${factor.toFixed(2)}`);
+    }
+  });
+
+  test('plans instances for less than the bench has measured', async () => {
+    const published = await readPublished();
+    assert.ok(rates.apiRequestsPerSecond < published('accept', 'Longhaul, 64 connections'));
+    assert.ok(rates.turnsPerSecond < published('whole', 'Longhaul'));
+    assert.ok(
+      rates.webhooksPerSecond <
+        published('webhooks', 'webhooks to one receiver, 1,500 tasks with three each'),
+    );
+  });
+
+  test('finds every limit for each load, and more databases for more tasks', () => {
+    for (const base of Object.values(primaryLoads)) {
+      for (const { name, tasksPerSecond } of findLimits(base)) assert.ok(tasksPerSecond > 0, name);
+      const cells = [1, 10, 1_000].map((factor) => countCells({ ...base, tasksPerDay: factor * 10_000_000 }));
+      assert.ok(cells[0]! >= 1 && cells[1]! >= cells[0]! && cells[2]! > cells[1]!, cells.join());
+    }
+  });
+
+  test('matches the table of docs/scaling.md', async () => {
+    const { output } = await capacity('primary');
+    const guide = await readFile('docs/scaling.md', 'utf8');
+    assert.ok(guide.includes(output.trim()), `docs/scaling.md must have:\n${output}`);
   });
 });
