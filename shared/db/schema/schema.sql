@@ -123,6 +123,7 @@ create table delivery_attempts (
   response_start text,
   PRIMARY KEY (task_id, config_id, seq, attempt)
 );
+CREATE INDEX delivery_attempts_by_time ON public.delivery_attempts USING brin (started_at) WITH (pages_per_range='32', autosummarize='on');
 
 create table encryption_checks (
   key_id text not null,
@@ -389,7 +390,7 @@ create table tasks (
   children uuid[],
   metadata_bytes integer generated always as (COALESCE(octet_length((metadata)::text), 0)) stored,
   PRIMARY KEY (id)
-) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
+) with (fillfactor=80, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (owner, state, tenant, ((shown OR (NOT direct))), status_at DESC, id DESC);
 CREATE INDEX tasks_open_children ON public.tasks USING btree (child_group) WHERE ((child_group IS NOT NULL) AND (state <> ALL (ARRAY['TASK_STATE_COMPLETED'::text, 'TASK_STATE_FAILED'::text, 'TASK_STATE_CANCELED'::text, 'TASK_STATE_REJECTED'::text])));
@@ -450,6 +451,7 @@ CASE
     WHEN (failures > 0) THEN 1
     ELSE 0
 END), task_id, id);
+CREATE INDEX webhook_configs_disabled ON public.webhook_configs USING btree (disabled_at) WHERE (disabled_at IS NOT NULL);
 
 create table webhook_requests (
   owner text not null,

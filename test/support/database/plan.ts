@@ -16,3 +16,10 @@ export function findReads(plan: QueryPlan, table: string): QueryPlan[] {
   const [index] = plan['Node Type'] === 'Bitmap Heap Scan' ? (plan.Plans ?? []) : [plan];
   return [{ ...plan, 'Index Name': index?.['Index Name'] }, ...below];
 }
+
+/** The tables that a plan reads whole. */
+export function findScans(plan: QueryPlan): string[] {
+  const below = (plan.Plans ?? []).flatMap(findScans);
+  const isScan = plan['Node Type'] === 'Seq Scan' && plan['Relation Name'] !== undefined;
+  return isScan ? [plan['Relation Name'] ?? '', ...below] : below;
+}

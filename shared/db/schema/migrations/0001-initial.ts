@@ -96,6 +96,9 @@ const tasks = [
     beats bigint not null default 0
   ) with (fillfactor = 50, autovacuum_vacuum_threshold = 2000)`,
 
+  // A task leaves two dead entries in the index of lists, for the states that it had. Lists step over them until vacuum
+  // has removed them: by default, it would start after two million of them next to ten million tasks.
+  //
   //   opens_context  the context is new with this task, so its first turn has no history
   //   child_group    the group of which the task is a child; see child_groups
   //   children       the children that the task has started; null: none
@@ -119,7 +122,10 @@ const tasks = [
     child_group uuid,
     children uuid[],
     metadata_bytes integer generated always as (coalesce(octet_length(metadata::text), 0)) stored
-  ) with (fillfactor = 80, autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000)`,
+  ) with (
+    fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05,
+    autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000
+  )`,
   // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts). Owner
   // and state come first: the open tasks of an owner are counted over all its tenants (owners/usage.ts).
   `create index tasks_by_owner on tasks (owner, state, tenant, (shown or not direct), status_at desc, id desc)`,
@@ -451,6 +457,8 @@ const webhooks = [
   // Lists the configs of an owner by health (webhooks/health.ts). Deliveries that succeed change none of its columns.
   `create index webhook_configs_by_health on webhook_configs
     (owner, tenant, (case when disabled_at is not null then 2 when failures > 0 then 1 else 0 end), task_id, id)`,
+  // Few configs are disabled: the report of operators counts them (webhooks/stats.ts).
+  `create index webhook_configs_disabled on webhook_configs (disabled_at) where disabled_at is not null`,
 
   // One row for each event and config (invariant 6). fence and lease_until guard the one attempt in flight.
   // failures and due_at are the delivery's place in the retry schedule, and wakeup_at is when the reconciler
@@ -490,6 +498,9 @@ const webhooks = [
     response_start text,
     primary key (task_id, config_id, seq, attempt)
   )`,
+  // Attempts are written in the order of time, so an index of ranges of pages is enough for the same report. It takes a
+  // few pages for millions of attempts, and next to nothing to write.
+  `create index delivery_attempts_by_time on delivery_attempts using brin (started_at) with (pages_per_range = 32, autosummarize = on)`,
 
   // Bytes of webhook bodies sent for an owner, by hour. Dispatchers add to it once a second, and remove rows
   // of earlier days.
