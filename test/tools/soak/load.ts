@@ -18,10 +18,13 @@ export interface MixJob {
 
 export interface MixResult {
   perSecond: number;
+  calls: number;
   /** Milliseconds, of sends that return at once, and of whole tasks. */
   acceptP99: number;
   wholeP99: number;
   webhooks: number;
+  /** Webhooks of the tasks that were sent with one: three each. */
+  expectedWebhooks: number;
   failures: number;
 }
 
@@ -54,7 +57,7 @@ function send(url: string, configuration: object, method = 'SendMessage'): Promi
 async function runJob({ url, seconds, rate }: MixJob): Promise<MixResult> {
   const accepts: number[] = [];
   const wholes: number[] = [];
-  let [calls, failures] = [0, 0];
+  let [calls, failures, withWebhook] = [0, 0, 0];
   const before = webhooks;
   const timed = async (times: number[], run: () => Promise<string>) => {
     const from = performance.now();
@@ -70,9 +73,10 @@ async function runJob({ url, seconds, rate }: MixJob): Promise<MixResult> {
       for (let read = 0; read < 2; read++) await call(url, 'GetTask', { id });
     } else if (place < 6) await timed(wholes, () => send(url, {}, 'SendStreamingMessage'));
     else if (place < 8) await timed(wholes, () => send(url, {}));
-    else if (place < 9)
+    else if (place < 9) {
       await timed(accepts, () => send(url, { ...immediately, taskPushNotificationConfig: { url: hook } }));
-    else await call(url, 'ListTasks', { pageSize: 20 });
+      withWebhook += 1;
+    } else await call(url, 'ListTasks', { pageSize: 20 });
   }
   const next = () =>
     callOnce(calls++ % 10).catch((error: unknown) => {
@@ -105,7 +109,9 @@ async function runJob({ url, seconds, rate }: MixJob): Promise<MixResult> {
     perSecond: (1000 * calls) / (performance.now() - from),
     acceptP99: p99(accepts),
     wholeP99: p99(wholes),
+    calls,
     webhooks: webhooks - before,
+    expectedWebhooks: 3 * withWebhook,
     failures,
   };
 }
