@@ -1,5 +1,5 @@
 /**
- * What an operation costs, as measured with warm processes on the two cores of docs/bench: CPU time in microseconds, in the
+ * The cost of an operation, as measured with warm processes on the two cores of docs/bench: CPU time in microseconds, in the
  * middle of the ranges of docs/bench/README.md. A test compares the rates that follow from it with the published figures.
  */
 
@@ -17,7 +17,7 @@ export const costs = {
   /** From the send to the end, with one turn that does nothing. */
   task: { api: 100, worker: 80, database: 150, others: 55 },
   step: { api: 0, worker: 26, database: 30, others: 0 },
-  /** Of a task that has not changed since the last read. */
+  /** Reads a task that has not changed since the last read. */
   read: { api: 48, worker: 0, database: 5, others: 25 },
 } as const satisfies Record<string, Cost>;
 
