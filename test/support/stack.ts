@@ -73,7 +73,7 @@ export interface TaskJson {
 /**
  * Starts everything except the services. All of it ends with the test.
  *
- * @param extra environment variables of the services
+ * @param extra environment variables of the services. With a `DATABASE_URL`, that database is used, and left as it is
  * @param responder replaces the responder of the offline model
  */
 export async function startStack(
@@ -82,7 +82,9 @@ export async function startStack(
   responder?: Responder,
 ): Promise<Stack> {
   const [database, tasks, model, port, dispatcherPort, pubsubPort] = await Promise.all([
-    createTestDatabase(),
+    extra['DATABASE_URL'] === undefined
+      ? createTestDatabase()
+      : { url: extra['DATABASE_URL'], close: () => Promise.resolve() },
     startCloudTasksEmulator({ port: 0 }),
     startOfflineModel({ port: 0, ...(responder && { responder }) }),
     freePort(),

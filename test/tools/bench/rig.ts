@@ -48,16 +48,33 @@ const profileDir = process.env['BENCH_PROFILE'];
 const profile = profileDir === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profileDir];
 const dieWithParent = new URL('../../../services/local/processes/die-with-parent.ts', import.meta.url).href;
 
-/** Starts one PostgreSQL for the whole run, with fsync and synchronous_commit on (the default of startPostgres). */
-export async function startServer(): Promise<{ stop(): Promise<void> }> {
-  const dataDir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-bench-'));
-  const server = await startPostgres({ dataDir });
+export interface BenchServer {
+  /** The address of the database whose copies are the empty ones. */
+  readonly url: string;
+  /** Ends the server, and makes the one before the current one again. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the PostgreSQL of the rigs from now on, with fsync and synchronous_commit on (the default of startPostgres).
+ *
+ * @param options.dataDir is kept. Default: a temporary directory
+ */
+export async function startServer(
+  options: { dataDir?: string; settings?: Record<string, string> } = {},
+): Promise<BenchServer> {
+  const { dataDir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-bench-')), settings = {} } = options;
+  const server = await startPostgres({ dataDir, settings });
   await migrateToLatest(server);
+  const before = process.env[serverVariable];
   process.env[serverVariable] = server.url;
   return {
+    url: server.url,
     stop: async () => {
+      if (before === undefined) delete process.env[serverVariable];
+      else process.env[serverVariable] = before;
       await server.stop();
-      rmSync(dataDir, { recursive: true, force: true });
+      if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }

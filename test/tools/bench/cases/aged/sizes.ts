@@ -1,0 +1,108 @@
+/** What tasks take on disk, what they write to the log, and whether vacuum keeps up. */
+import type { Pool } from 'pg';
+import type { Figure } from '../../rounds.ts';
+import type { Side } from './sides.ts';
+
+/** Tables and indexes with at least this share of the database are reported by name. */
+const leastShare = 0.03;
+/** Autovacuum may be behind by so many times its threshold. */
+const mostDead = 2;
+
+export async function readSizes({ pool }: Side): Promise<Figure[]> {
+  const { rows } = await pool.query<{ name: string; bytes: string; indexes: string }>(
+    `select relname as name, pg_table_size(relid) as bytes, pg_indexes_size(relid) as indexes
+     from pg_stat_user_tables where schemaname = 'public' order by pg_total_relation_size(relid) desc`,
+  );
+  const { rows: counted } = await pool.query<{ tasks: string }>(`select count(*) as tasks from gates`);
+  const tasks = Number(counted[0]?.tasks);
+  const tables = rows.map(({ name, bytes, indexes }) => ({
+    name,
+    bytes: Number(bytes),
+    indexes: Number(indexes),
+  }));
+  const sum = (part: 'bytes' | 'indexes') => tables.reduce((total, table) => total + table[part], 0);
+  const all = sum('bytes') + sum('indexes');
+  const perTask = (name: string, bytes: number): Figure => ({
+    name,
+    value: bytes / tasks / 1024,
+    unit: 'KB',
+  });
+  return [
+    { name: 'tasks stored', value: tasks / 1e6, unit: 'million' },
+    { name: 'disk', value: all / 2 ** 30, unit: 'GiB' },
+    perTask('disk a task', all),
+    perTask('disk a task, indexes', sum('indexes')),
+    ...tables
+      .filter(({ bytes, indexes }) => bytes + indexes > leastShare * all)
+      .flatMap(({ name, bytes, indexes }) => [
+        perTask(`${name}, a task`, bytes),
+        perTask(`indexes of ${name}, a task`, indexes),
+      ]),
+  ];
+}
+
+/**
+ * The log that tasks write after a checkpoint, when PostgreSQL logs each page whole that it changes first. Nothing else
+ * may use the server meanwhile.
+ */
+export async function measureLog(
+  { name, pool }: Side,
+  tasks: number,
+  run: () => Promise<unknown>,
+): Promise<Figure[]> {
+  await pool.query('checkpoint');
+  const before = await readLog(pool);
+  await run();
+  const after = await readLog(pool);
+  return [
+    {
+      name: `WAL of a task after a checkpoint, ${name} tasks`,
+      value: (after.bytes - before.bytes) / 1024 / tasks,
+      unit: 'KB',
+    },
+    { name: `whole pages in it, ${name} tasks`, value: (after.pages - before.pages) / tasks, unit: '' },
+  ];
+}
+
+async function readLog(pool: Pool): Promise<{ bytes: number; pages: number }> {
+  const { rows } = await pool.query<{ bytes: string; pages: string }>(
+    'select wal_bytes as bytes, wal_fpi as pages from pg_stat_wal',
+  );
+  return { bytes: Number(rows[0]?.bytes), pages: Number(rows[0]?.pages) };
+}
+
+/** Dead rows in relation to those at which autovacuum starts, of the table with the most. */
+export async function readVacuumLag({ pool }: Side): Promise<Figure[]> {
+  const { rows } = await pool.query<{ name: string; lag: number; dead: number; age: number }>(
+    `select s.relname as name, s.n_dead_tup::float8 as dead,
+       s.n_dead_tup / (o.threshold + o.scale * greatest(c.reltuples, 0)) as lag, age(c.relfrozenxid)::float8 as age
+     from pg_stat_user_tables s join pg_class c on c.oid = s.relid
+     cross join lateral (
+       select coalesce(max(option_value::float8) filter (where option_name = 'autovacuum_vacuum_threshold'),
+           current_setting('autovacuum_vacuum_threshold')::float8) as threshold,
+         coalesce(max(option_value::float8) filter (where option_name = 'autovacuum_vacuum_scale_factor'),
+           current_setting('autovacuum_vacuum_scale_factor')::float8) as scale
+       from pg_options_to_table(c.reloptions)
+     ) o
+     where s.schemaname = 'public' order by lag desc`,
+  );
+  const [worst] = rows;
+  return [
+    {
+      name: `dead rows of ${worst?.name}, of those at which autovacuum starts`,
+      value: worst?.lag ?? 0,
+      unit: '×',
+      target: { at: 'most', value: mostDead },
+    },
+    {
+      name: 'dead rows of all tables',
+      value: rows.reduce((sum, { dead }) => sum + dead, 0) / 1000,
+      unit: 'thousand',
+    },
+    {
+      name: 'age of the oldest transaction id',
+      value: Math.max(...rows.map(({ age }) => age)) / 1e6,
+      unit: 'million',
+    },
+  ];
+}
