@@ -1,4 +1,4 @@
-/** What callers see: measured through the services, on both sides. */
+/** Figures that callers see: measured through the services, on both sides. */
 import {
   createCallJob,
   createGetJob,

@@ -1,4 +1,4 @@
-/** The statements whose plans are checked: what calls and loops of the services send, and reports for operators. */
+/** The statements whose plans are checked: those that calls and loops of the services send, and reports for operators. */
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { readFeedPage } from '#shared/db/events/feed-page.ts';

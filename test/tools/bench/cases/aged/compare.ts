@@ -4,7 +4,7 @@ import type { Side } from './sides.ts';
 
 export interface Measurement {
   name: string;
-  /** Of rates, more is better; of times, less. */
+  /** More is better for rates, and less for times. */
   unit: '/s' | 'ms';
   measure: (side: Side) => Promise<number>;
   /** Whether it has a target. Default: true. */

@@ -57,7 +57,7 @@ async function readLargeTables(pool: Pool): Promise<Map<string, number>> {
   return new Map(rows.map(({ name, rows: count }) => [name, count]));
 }
 
-/** Counts how often large tables are read whole from now on, whoever does it. */
+/** Counts how often large tables are read whole from now on, by any process. */
 export async function watchScans({ pool, db }: Side): Promise<() => Promise<Figure[]>> {
   const large = await readLargeTables(pool);
   const read = async () => {

@@ -12,7 +12,7 @@ import { templateOwner } from './preload/templates.ts';
 export interface Side {
   readonly name: 'few' | 'many';
   readonly rig: Rig;
-  /** As one process of a service would have it. */
+  /** A pool such as one process of a service has. */
   readonly db: Db;
   readonly pool: Pool;
   /** Set once the api runs. */

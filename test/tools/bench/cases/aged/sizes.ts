@@ -1,4 +1,4 @@
-/** What tasks take on disk, what they write to the log, and whether vacuum keeps up. */
+/** The disk that tasks take, the log that they write, and whether vacuum keeps up. */
 import type { Pool } from 'pg';
 import type { Figure } from '../../rounds.ts';
 import type { Side } from './sides.ts';

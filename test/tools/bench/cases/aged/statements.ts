@@ -1,4 +1,4 @@
-/** What services do in the database without a caller waiting for it, or as a part of a call: measured in this process. */
+/** Work of services in the database without a caller waiting for it, or as a part of a call: measured in this process. */
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import type { Db } from '#shared/db/client/pool.ts';

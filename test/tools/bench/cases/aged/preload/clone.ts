@@ -8,14 +8,14 @@
  *   preload.rows_<table> t the rows of the templates, with the number of their template
  */
 
-/** What is a task's own, by the names of the columns in `preload.templates` and `preload.seed`. */
+/** The values that are a task's own, by the names of the columns in `preload.templates` and `preload.seed`. */
 export const identities = ['task', 'context', 'context_key', 'message', 'follow_up', 'owner'] as const;
 export type Identity = (typeof identities)[number];
 export type Identities = Record<Identity, string>;
 
 export interface Column {
   name: string;
-  /** As PostgreSQL names it internally, such as `timestamptz`. */
+  /** The internal name of PostgreSQL, such as `timestamptz`. */
   type: string;
 }
 

@@ -94,6 +94,7 @@ async function createTransactions(client: ClientBase, tasks: number): Promise<st
   const { rows } = await client.query<{ xid: string }>('select pg_current_xact_id()::text as xid');
   const count = Math.ceil(tasks / tasksOfTransaction) + 1;
   await client.query(
+    // prose-ok: PL/pgSQL
     `do $$ begin for i in 1..${count} loop perform pg_current_xact_id(); commit; end loop; end $$`,
   );
   return `(${rows[0]?.xid} + s.n / ${tasksOfTransaction})::text::xid8`;

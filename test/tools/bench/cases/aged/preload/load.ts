@@ -16,7 +16,7 @@ const schemaFile = new URL('../../../../../../shared/db/schema/schema.sql', impo
 const mostLockedMs = 1_000;
 
 /** Disk that a stored task takes, with its indexes, and while the largest index is built. */
-const bytesPerTask = 4_500;
+const bytesPerTask = 8_000;
 
 /** Fast rather than durable: a load that is cut starts again. */
 const loadSettings = {

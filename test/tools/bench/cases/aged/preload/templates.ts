@@ -11,7 +11,7 @@ import type { Identities } from './clone.ts';
 export const templateOwner = 'key:owner-of-the-templates';
 
 interface Kind {
-  /** Of twenty tasks, so many are of this kind. */
+  /** So many of twenty tasks are of this kind. */
   share: number;
   /** Selects what the agent does; see agent.ts. */
   word: string;
