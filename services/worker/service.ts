@@ -60,6 +60,7 @@ import { createTurnChildren } from './turn/children/open.ts';
 import { createTurnFiles } from './turn/output/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 import { createHistoryCache } from './turn/history.ts';
+import { openLeaseDatabase } from './turn/lease-database.ts';
 import { startProcessHeartbeat } from './turn/process-heartbeat.ts';
 import { MemoryBudget } from './turn/memory-budget.ts';
 import { createMemoryWatch, type MemoryWatch } from './turn/memory-watch.ts';
@@ -88,8 +89,9 @@ export async function startWorker(
   const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, maxAttempts, recordBytes, drainMs } = config;
   const startedAt = performance.now();
   const telemetry = await startTelemetry('worker', config.telemetry, log);
+  const { leaseDb, poolSize, close: closeLeaseDb } = openLeaseDatabase(config.database);
   const { db, pool, failedAt, checkReady } = openDatabase({
-    database: config.database,
+    database: { ...config.database, poolSize },
     applicationName: 'longhaul-worker',
     log,
   });
@@ -134,8 +136,8 @@ export async function startWorker(
   const abandonedCalls = startAbandonedCalls({ db, remote, openToolTasks, log });
   const cardReader = startCardReader({ db, definition: await findDefinition(config), remote, log });
   const memoryWatch = createMemoryWatch();
-  const processHeartbeat = startProcessHeartbeat({ db, worker: config.workerName, log });
-  const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, processHeartbeat, log });
+  const processHeartbeat = startProcessHeartbeat({ db: leaseDb ?? db, worker: config.workerName, log });
+  const heartbeat = createLeaseHeartbeat({ db: leaseDb ?? db, leaseSeconds, processHeartbeat, log });
   const memory = new MemoryBudget();
   const intake = createIntake({
     db,
@@ -245,7 +247,7 @@ export async function startWorker(
         app.close(),
       ]);
       await Promise.all([turnPublisher.close(), scheduler.close(), telemetry.close()]);
-      await Promise.all([pool.end(), secrets.close()]);
+      await Promise.all([pool.end(), closeLeaseDb(), secrets.close()]);
     },
   };
 }

@@ -40,7 +40,11 @@ export function createDeadWorkers(parts: DeadWorkersParts): () => Promise<void> 
     );
     const dead = heartbeats.filter(({ worker }) => at - (seen.get(worker)?.since ?? at) >= deadAfterMs);
     if (dead.length === 0) return;
+    // While this process cannot write, workers cannot beat either.
+    const watched = seen;
+    seen = new Map();
     const wakeups = await endLeasesOfDead(db, wakeupGraceSeconds, dead);
+    seen = watched;
     log.warn({ workers: dead.map(({ worker }) => worker), turns: wakeups.length }, 'workers have died');
     if (wakeups.length === 0) return;
     instruments.reconcilerFound.record(wakeups.length, {

@@ -5,7 +5,7 @@ import { beat, beatMs, deadAfterMs, removeHeartbeat } from '#shared/db/turns/hea
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
 /** Others are sent meanwhile, because the connection of one that is not answered may be dead. */
-const maxUnanswered = 3;
+const maxUnanswered = 2;
 
 export interface ProcessHeartbeat {
   /** Until when no other process takes this one for dead, by `performance.now()`. */

@@ -21,6 +21,8 @@ export interface DatabaseOptions {
   };
   /** Time limit of one query. Default: 10 s; 0: none, and transactions have no limits either. */
   queryTimeoutMs?: number;
+  /** Longest wait for a connection, in milliseconds. Default: 5 s. */
+  connectTimeoutMs?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
   /** Default: nothing is logged. */
@@ -35,7 +37,7 @@ const maxConnectionSeconds = 1800;
 
 const transactionLimits = { idle: 2_000, lock: 3_500, statement: 4_000, answer: 4_500 };
 
-/** Opens a pool. It connects with the first query. A query waits at most 5 s for a connection. */
+/** Opens a pool. It connects with the first query. */
 export function openDatabase(options: DatabaseOptions): {
   db: Db;
   pool: Pool;
@@ -54,7 +56,7 @@ export function openDatabase(options: DatabaseOptions): {
     ...toConnectionOptions(options.database),
     max: options.database.poolSize,
     application_name: options.applicationName,
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
     idleTimeoutMillis: 60_000,
     query_timeout: options.queryTimeoutMs ?? 10_000,
     maxLifetimeSeconds: maxConnectionSeconds,

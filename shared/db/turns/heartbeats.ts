@@ -44,8 +44,12 @@ export async function removeHeartbeat(db: Db, worker: string): Promise<void> {
   await db.deleteFrom('worker_heartbeats').where('worker', '=', worker).execute();
 }
 
+/** Returns the heartbeats of all workers; none if the database is read-only, because then no worker can beat. */
 export async function readHeartbeats(db: Db): Promise<Heartbeat[]> {
-  const rows = await db.selectFrom('worker_heartbeats').select(['worker', 'beats']).execute();
+  const { rows } = await sql<{ worker: string; beats: string }>`
+    select worker, beats from worker_heartbeats where current_setting('transaction_read_only') = 'off'`.execute(
+    db,
+  );
   return rows.map(({ worker, beats }) => ({ worker, beats: Number(beats) }));
 }
 

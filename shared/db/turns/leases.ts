@@ -34,6 +34,9 @@ export const leaseUntil = sql`(case when g.lease_until < now() then greatest(g.l
 /** Whether a gate `g` has no live lease. */
 export const isFree = sql`coalesce(${leaseUntil} < now(), true)`;
 
+/** Maximum number of leases that one statement extends, so that it is answered soon, by a busy database too. */
+const maxSet = 1_000;
+
 /** Task ids: `held` of leases that are not lost, and `extended` of those among them that were extended. */
 export interface ExtendedLeases {
   held: Set<string>;
@@ -49,27 +52,23 @@ export async function extendLeases(
   leases: readonly Lease[],
   leaseSeconds: number,
 ): Promise<ExtendedLeases> {
-  try {
-    return await extendSet(db, leases, leaseSeconds);
-  } catch (error) {
-    if (leases.length === 1 || !mayConcernOneRow(error)) throw error;
-    return extendOneByOne(db, leases, leaseSeconds);
-  }
-}
-
-async function extendOneByOne(
-  db: Db,
-  leases: readonly Lease[],
-  leaseSeconds: number,
-): Promise<ExtendedLeases> {
   const all: ExtendedLeases = { held: new Set(), extended: new Set() };
-  for (const lease of leases) {
-    const one = await extendSet(db, [lease], leaseSeconds).catch((error: unknown) => {
+  const extend = async (some: readonly Lease[]): Promise<void> => {
+    try {
+      const { held, extended } = await extendSet(db, some, leaseSeconds);
+      for (const taskId of held) all.held.add(taskId);
+      for (const taskId of extended) all.extended.add(taskId);
+    } catch (error) {
       if (!mayConcernOneRow(error)) throw error;
-      return undefined;
-    });
-    if (one === undefined || one.held.size > 0) all.held.add(lease.taskId);
-    if (one !== undefined && one.extended.size > 0) all.extended.add(lease.taskId);
+      // Nothing is known of a lease whose row the database refuses.
+      if (some.length === 1) return void all.held.add(some[0]!.taskId);
+      const middle = Math.ceil(some.length / 2);
+      await extend(some.slice(0, middle));
+      await extend(some.slice(middle));
+    }
+  };
+  for (let start = 0; start < leases.length; start += maxSet) {
+    await extend(leases.slice(start, start + maxSet));
   }
   return all;
 }

@@ -1,6 +1,7 @@
 /** Workers that die are noticed by their heartbeats, and those that live or stand still are not. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
+import { sql } from 'kysely';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { beat, endLeasesOfDead, readHeartbeats } from '#shared/db/turns/heartbeats.ts';
 import { createDeadWorkers } from '#shared/outbox/dead-workers.ts';
@@ -8,7 +9,7 @@ import { createLogger } from '#shared/runtime/log.ts';
 import { createLeaseHeartbeat } from '#services/worker/turn/lease-heartbeat.ts';
 import { startProcessHeartbeat } from '#services/worker/turn/process-heartbeat.ts';
 import { createClaimedTask } from '../../support/database/new-task.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { connectToTestDatabase, openSingleConnection } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const { db, pool } = await connectToTestDatabase();
@@ -77,6 +78,29 @@ describe('dead workers', () => {
     const { look, woken } = createWatcher();
     for (const pause of [1_000, 2_000, 10_000, 2_000, 2_000, 4_000]) await look(pause);
     assert.deepEqual(woken, []);
+  });
+
+  test('are not noticed while no worker can beat', async () => {
+    await createTurn('refused');
+    await beat(db, 'refused');
+    const { look, woken } = createWatcher();
+    await look(1_000);
+    await pool.query(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise 'disk full' using errcode = '53100'; end $$;
+      create trigger refuse before delete on worker_heartbeats for each row execute function refuse()`);
+    for (let seconds = 0; seconds < 9; seconds++) await look(1_000).catch(() => undefined);
+    await pool.query('drop function refuse cascade');
+    await look(1_000);
+    assert.deepEqual(woken, []);
+  });
+
+  test('are not noticed in a database that is read-only', async (t) => {
+    const { db: single } = await openSingleConnection(t);
+    await beat(single, 'refused');
+    await sql`set default_transaction_read_only = on`.execute(single);
+    assert.deepEqual(await readHeartbeats(single), []);
+    await sql`set default_transaction_read_only = off`.execute(single);
+    assert.equal((await readHeartbeats(single)).length, 1);
   });
 
   test('keep their leases if they beat before these are ended', async () => {
