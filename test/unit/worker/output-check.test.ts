@@ -69,7 +69,7 @@ describe('an artifact, a message or a step', () => {
     [() => checkArtifact({ artifactId: 'a', parts, title: 'x' }), 'artifact.title: unknown field'],
     [() => checkContent('progress', []), 'progress: must have at least one part'],
     [() => checkOutcome(undefined), 'the result of run: must be an object, not undefined'],
-    [() => checkOutcome({ state: 'TASK_STATE_CANCELED', message: 'x' }), 'state: must be one of'],
+    [() => checkOutcome({ state: 'TASK_STATE_WORKING', message: 'x' }), 'state: must be one of'],
     [() => checkOutcome({ direct: 'a', state: 'TASK_STATE_COMPLETED' }), 'state: unknown field'],
     [() => checkStep('', () => undefined), 'the name of a step: must be a text that is not empty'],
     [() => checkStep('a', undefined), 'the step "a": must have a function to run, not undefined'],
