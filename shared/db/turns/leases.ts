@@ -60,11 +60,14 @@ export async function extendLeases(
       for (const taskId of extended) all.extended.add(taskId);
     } catch (error) {
       if (!mayConcernOneRow(error)) throw error;
-      // Nothing is known of a lease whose row the database refuses.
-      if (some.length === 1) return void all.held.add(some[0]!.taskId);
-      const middle = Math.ceil(some.length / 2);
-      await extend(some.slice(0, middle));
-      await extend(some.slice(middle));
+      if (some.length > 1) {
+        const middle = Math.ceil(some.length / 2);
+        await extend(some.slice(0, middle));
+        await extend(some.slice(middle));
+      } else {
+        // Nothing is known of a lease whose row the database refuses.
+        for (const { taskId } of some) all.held.add(taskId);
+      }
     }
   };
   for (let start = 0; start < leases.length; start += maxSet) {
