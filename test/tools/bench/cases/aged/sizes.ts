@@ -84,7 +84,7 @@ export async function readVacuumLag({ pool }: Side): Promise<Figure[]> {
            current_setting('autovacuum_vacuum_scale_factor')::float8) as scale
        from pg_options_to_table(c.reloptions)
      ) o
-     where s.schemaname = 'public' order by lag desc`,
+     where s.schemaname = 'public' and c.reltuples >= 10000 order by lag desc`,
   );
   const [worst] = rows;
   return [
