@@ -8,6 +8,7 @@
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
  * the record if the config was changed or deleted, or the lease was lost.
  */
+import { randomUUID } from 'node:crypto';
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
@@ -66,7 +67,8 @@ class UnmadeWebhookError extends Error {
   override readonly name = 'UnmadeWebhookError';
 }
 
-type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'> & Pick<PostResult, 'detail' | 'retryAfter'>;
+type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue' | 'nextClaimId'> &
+  Pick<PostResult, 'detail' | 'retryAfter'>;
 
 /** The size of bodies for receivers that refuse larger ones, or that have accepted none. */
 const thinBytes = 4 * 1024;
@@ -234,7 +236,12 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const result = await inWebhookSpan(delivery, traceparent, () => make(delivery));
     // After a failed attempt, the next delivery of an ordered config is not due yet.
     const nextMayBeDue = result.outcome.kind === 'delivered' || !delivery.config.ordered;
-    const recorded = await record({ ...result, delivery, mayContinue: nextMayBeDue && mayContinue() });
+    const recorded = await record({
+      ...result,
+      delivery,
+      mayContinue: nextMayBeDue && mayContinue(),
+      nextClaimId: randomUUID(),
+    });
     passFaultPoint('attempt-recorded');
     logAttempt(log, delivery, result, recorded !== undefined);
     if (recorded === undefined) return undefined;

@@ -5,7 +5,7 @@
  */
 import { keepAliveMs } from '#shared/net/guarded-agent.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
-import { request, type Agent } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { describeError } from './describe-error.ts';
 import { Registry } from './registry.ts';
 
@@ -52,19 +52,19 @@ export function createPost({ pooled, fresh }: PostAgents, timeoutMs: number): Se
   );
   return async (post) => {
     // One limit for name resolution, connection, request and response together.
-    const signal = AbortSignal.timeout(timeoutMs);
+    const limit = new TimeLimit(timeoutMs);
     const origin = origins.get(post.url.origin);
     const mayBeReused = mayBeOpen(origin);
     try {
-      const result = await send(pooled, signal, post).catch((error: unknown) => {
+      const result = await send(pooled, limit, post).catch((error: unknown) => {
         if (!mayBeReused || !isClosed(error)) throw error;
         post.onRepeat();
-        return send(fresh, signal, post);
+        return send(fresh, limit, post);
       });
       origin.answeredAt = performance.now();
       return result;
     } catch (error) {
-      const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describeError(error);
+      const reason = limit.isOver ? `no answer within ${timeoutMs / 1000} s` : describeError(error);
       return {
         status: null,
         error: reason,
@@ -72,23 +72,76 @@ export function createPost({ pooled, fresh }: PostAgents, timeoutMs: number): Se
         responseStart: null,
         retryAfter: undefined,
       };
+    } finally {
+      limit.clear();
     }
   };
 }
 
-async function send(
-  dispatcher: Agent,
-  signal: AbortSignal,
-  { url, headers, body }: Post,
-): Promise<PostResult> {
-  const response = await request(url, { method: 'POST', headers, body, dispatcher, signal });
-  const retryAfter = response.headers['retry-after'];
-  return {
-    status: response.statusCode,
-    error: null,
-    responseStart: await readStart(response.body),
-    retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-  };
+/** Each request needs one: an AbortSignal with a timeout would cost several times as much. */
+class TimeLimit {
+  readonly #timer: NodeJS.Timeout;
+  isOver = false;
+  /** Called when the time is over. */
+  onEnd: () => void = () => undefined;
+
+  constructor(ms: number) {
+    this.#timer = setTimeout(() => {
+      this.isOver = true;
+      this.onEnd();
+    }, ms);
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/**
+ * Sends one request. Reads the answer as it arrives: a stream for each would cost more than the rest of the request. Once there
+ * is a status, it decides, even if the body breaks off or takes too long.
+ */
+function send(dispatcher: Agent, limit: TimeLimit, { url, headers, body }: Post): Promise<PostResult> {
+  return new Promise((resolve, reject) => {
+    let sending: Dispatcher.DispatchController | undefined;
+    let answer: Pick<PostResult, 'status' | 'retryAfter'> | undefined;
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const end = (): void => {
+      if (answer !== undefined) resolve({ ...answer, error: null, responseStart: toText(chunks) });
+    };
+    const fail = (error: Error): void => {
+      end();
+      reject(error);
+    };
+    const stop = (reason: string): void => {
+      const error = new Error(reason);
+      fail(error);
+      sending?.abort(error);
+    };
+    limit.onEnd = () => stop('the time for the request is over');
+    const { origin, pathname, search } = url;
+    // The limit replaces the timeouts of undici.
+    const timeouts = { headersTimeout: 0, bodyTimeout: 0 };
+    const request = { origin, path: pathname + search, method: 'POST', headers, body, ...timeouts } as const;
+    dispatcher.dispatch(request, {
+      onRequestStart: (controller) => {
+        sending = controller;
+        if (limit.isOver) controller.abort(new Error('the time for the request was over before it was sent'));
+      },
+      onResponseStart: (_, status, { 'retry-after': retryAfter }) => {
+        if (status < 200) return;
+        answer = { status, retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined };
+      },
+      onResponseData: (_, chunk) => {
+        if (length < storedBytes) chunks.push(chunk);
+        length += chunk.length;
+        if (length >= maxReadBytes) stop('the answer is too long');
+      },
+      onResponseEnd: end,
+      onResponseError: (_, error) => fail(error),
+    });
+  });
 }
 
 function isClosed(error: unknown): boolean {
@@ -96,19 +149,9 @@ function isClosed(error: unknown): boolean {
   return typeof code === 'string' && closedCodes.has(code);
 }
 
-/** Never rejects: the status decides, even if the body breaks off or takes too long. */
-async function readStart(body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of body) {
-      if (length < storedBytes) chunks.push(chunk);
-      length += chunk.length;
-      if (length >= maxReadBytes) break;
-    }
-  } catch {
-    // The part that arrived is stored.
-  }
+/** Decodes what is stored of the body of an answer. */
+function toText(chunks: readonly Buffer[]): string {
+  if (chunks.length === 0) return '';
   const text = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, storedBytes));
   // PostgreSQL's text cannot store null characters.
   return text.replaceAll('\u0000', '\uFFFD');

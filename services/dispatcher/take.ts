@@ -6,10 +6,13 @@
  *            ▲                               │ as many as asked for: take again
  *            └───────────────────────────────┘
  *
+ * Under load, sets follow each other with a pause: fewer and larger sets cost less. A commit on its own is not delayed.
+ *
  * Wake-ups that no dispatcher takes within a second are handed to Cloud Tasks by their writer
  * (shared/outbox/delivery-wakeups.ts). Owners that use their share of this process are left out, so that they do not delay
  * the others.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
@@ -19,6 +22,8 @@ import type { AttemptScheduler } from './schedule/scheduler.ts';
 
 /** Wake-ups that one statement takes. */
 const maxTaken = 128;
+/** The least time between a set of several wake-ups and the next. */
+const spacingMs = 8;
 
 export interface Takes {
   /** Takes what is due, if this process has room. */
@@ -42,8 +47,8 @@ export function createTakes(parts: {
   const { db, leaseSeconds, maxConcurrency, scheduler, attemptAll, stopping, log } = parts;
   const attempts = new Set<Promise<void>>();
   let wanted = false;
-  /** The outbox may have wake-ups for which there was no room. */
-  let left = false;
+  /** Whose wake-ups the last take has left in the outbox, for want of room. */
+  let left: 'all' | readonly string[] = [];
   let taking: Promise<void> | undefined;
 
   function wake(): void {
@@ -59,18 +64,24 @@ export function createTakes(parts: {
     while (wanted && !stopping.aborted) {
       wanted = false;
       const { attempts: room, busyOwners } = scheduler.getRoom();
-      left = room === 0 || busyOwners.length > 0;
+      left = room === 0 ? 'all' : busyOwners;
       if (room === 0) return;
       try {
+        const startedAt = performance.now();
         const wakeups = Math.min(room, maxTaken);
         const request = { wakeups, limit: maxConcurrency, exceptOwners: busyOwners };
         const { taken, queues } = await takeDeliveries(db, leaseSeconds, request);
         for (const { deliveries } of queues.values()) for (const delivery of deliveries) start(delivery);
-        wanted ||= taken === wakeups;
+        if (taken === wakeups) wanted = true;
+        else if (taken > 1) await pause(startedAt + spacingMs - performance.now());
       } catch (error) {
         log.debug({ error: errorMessage(error) }, 'no wake-ups of deliveries taken');
       }
     }
+  }
+
+  async function pause(ms: number): Promise<void> {
+    if (ms > 0) await delay(ms, undefined, { signal: stopping }).catch(() => undefined);
   }
 
   function start(delivery: ClaimedDelivery): void {
@@ -88,7 +99,7 @@ export function createTakes(parts: {
   }
 
   scheduler.onRoom(() => {
-    if (left && scheduler.getRoom().attempts > 0) wake();
+    if (left === 'all' ? scheduler.hasRoom() : left.some((owner) => scheduler.hasRoom(owner))) wake();
   });
 
   return {

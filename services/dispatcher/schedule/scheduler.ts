@@ -142,15 +142,18 @@ export class AttemptScheduler {
   }
 
   /**
-   * Returns how many further attempts find a slot of the process, and the owners that have no room for more. While the room is
-   * small it counts as none, so that deliveries are claimed in sets.
+   * Returns the owners that have no room for further attempts, and how many find a slot of the process even if they all
+   * belong to one of the others. While the room is small it counts as none, so that deliveries are claimed in sets.
    */
   getRoom(): { attempts: number; busyOwners: string[] } {
+    const { busy, slots } = this.#process.survey(this.#minRoom);
+    return { attempts: this.hasRoom() ? slots : 0, busyOwners: busy };
+  }
+
+  /** @param owner undefined: any owner that has no attempt in flight */
+  hasRoom(owner?: string): boolean {
     const free = this.#process.capacity - this.#process.used;
-    return {
-      attempts: free < this.#minRoom ? 0 : free,
-      busyOwners: this.#process.listBusy(this.#minRoom),
-    };
+    return Math.min(free, owner === undefined ? free : this.#process.getRoom(owner)) >= this.#minRoom;
   }
 
   /** Calls the listener when an attempt has ended. */

@@ -31,9 +31,19 @@ export class SharedSlots {
     return this.capacity - this.#used - this.held(group);
   }
 
-  /** Returns the groups that hold slots and have less room than this. */
-  listBusy(room: number): string[] {
-    return [...this.#held.keys()].filter((group) => this.getRoom(group) < room);
+  /**
+   * Returns the groups with less room than this, and how many slots any one of the others may take, whichever it is. Each
+   * slot that a group takes costs it two of its room.
+   */
+  survey(room: number): { busy: string[]; slots: number } {
+    const busy: string[] = [];
+    let least = this.capacity - this.#used;
+    for (const group of this.#held.keys()) {
+      const own = this.getRoom(group);
+      if (own < room) busy.push(group);
+      else least = Math.min(least, own);
+    }
+    return { busy, slots: Math.ceil(least / 2) };
   }
 
   /** The caller has checked `mayTake`. */

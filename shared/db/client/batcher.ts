@@ -20,6 +20,11 @@ export interface BatcherOptions<In> {
   lanes?: number;
   /** How long calls are gathered while no set is in flight. Default: one turn of the event loop. */
   gatherMs?: number;
+  /**
+   * The least time between the start of a set of several calls and that of the next set: under load, fewer and larger sets
+   * cost less each. A call that follows one that was alone is not delayed. Not with `gatherMs`. Default: 0.
+   */
+  spacingMs?: number;
   /** The size of a call, and the maximum size of one set. A larger call is a set of its own. Default: any size. */
   size?: (input: In) => number;
   maxSize?: number;
@@ -39,16 +44,19 @@ export function createBatcher<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
   options: BatcherOptions<In>,
 ): (input: In) => Promise<Out> {
-  const { lanes = 1, size = () => 0, maxSize = 0 } = options;
+  const { lanes = 1, size = () => 0, maxSize = 0, spacingMs = 0 } = options;
   let waiting: Waiting<In, Out>[] = [];
   let running = 0;
   let gathering = false;
+  /** The next set starts no earlier than this, by `performance.now()`. */
+  let nextAt = Number.NEGATIVE_INFINITY;
   const runningKeys = new Set<string>();
 
   function gather(): void {
     gathering = true;
-    if (options.gatherMs === undefined) setImmediate(start);
-    else setTimeout(start, options.gatherMs);
+    const waitMs = options.gatherMs ?? nextAt - performance.now();
+    if (waitMs > 0) setTimeout(start, waitMs);
+    else setImmediate(start);
   }
 
   function start(): void {
@@ -57,12 +65,14 @@ export function createBatcher<In, Out>(
       const { set, keys } = takeSet();
       if (set.length === 0) return;
       running += 1;
+      if (set.length > 1) nextAt = performance.now() + spacingMs;
       for (const key of keys) runningKeys.add(key);
       void runSet(set).then(() => {
         running -= 1;
         for (const key of keys) runningKeys.delete(key);
-        if (options.gatherMs === undefined) start();
-        else if (waiting.length > 0) gather();
+        if (waiting.length === 0) return;
+        if (options.gatherMs === undefined && performance.now() >= nextAt) start();
+        else if (!gathering) gather();
       });
     }
   }

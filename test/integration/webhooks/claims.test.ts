@@ -3,6 +3,7 @@
  * (shared/db/webhooks/attempts/claim.ts).
  */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { sql, type Transaction } from 'kysely';
 import type { Database } from '#shared/db/schema/schema.ts';
@@ -37,6 +38,7 @@ function startDispatcher() {
         status: null,
         error: null,
         responseStart: null,
+        nextClaimId: randomUUID(),
       }),
   };
 }
@@ -65,19 +67,22 @@ async function claimOne(dispatcher: ReturnType<typeof startDispatcher>, taskId: 
   return delivery;
 }
 
+/** Resolves when `count` statements like this wait for a lock. */
+async function waitForLock(query: string, count = 1): Promise<void> {
+  await waitFor(`${count} of ${query} to wait for a lock`, async () => {
+    const { rows } = await sql`
+      select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and query like ${query}`.execute(db);
+    return rows.length === count;
+  });
+}
+
 /** Claims by two dispatchers that wait for a transaction which holds the config's lock and makes a change. */
 async function claimTwiceBehind(taskId: string, change: (trx: Transaction<Database>) => Promise<void>) {
   const { claims } = await db.transaction().execute(async (trx) => {
     await sql`select from webhook_configs where task_id = ${taskId} for update`.execute(trx);
     const claims = Promise.all([startDispatcher().claim(taskId, 16), startDispatcher().claim(taskId, 16)]);
-    await waitFor('both claims to wait for the lock', async () => {
-      const { rows } = await sql`
-        select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock' and query like '%xmin as version%'`.execute(
-        db,
-      );
-      return rows.length === 2;
-    });
+    await waitForLock('%xmin as version%', 2);
     await change(trx);
     return { claims };
   });
@@ -132,20 +137,32 @@ describe('claims', () => {
     const { records } = await db.transaction().execute(async (trx) => {
       await sql`select from webhook_configs where task_id = ${blocking} for update`.execute(trx);
       const records = Promise.all(heads.map((head) => dispatcher.record(head, { kind: 'delivered' }, true)));
-      await waitFor('the record of both to wait for the lock', async () => {
-        const { rows } = await sql`
-          select from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock' and query like '%response_start%'`.execute(
-          db,
-        );
-        return rows.length === 1;
-      });
+      await waitForLock('%response_start%');
       await task.claim();
       assert.deepEqual(getEvents(await dispatcher.claim(task.taskId)), [], 'the wake-up finds a busy config');
       return { records };
     });
     const [, recorded] = await records;
     assert.equal(recorded?.next?.seq, 2);
+  });
+
+  test('claims a redelivered event that the record did not see while it waited', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(true);
+    const first = await claimOne(dispatcher, taskId);
+    const second = (await dispatcher.record(first, { kind: 'delivered' }, true))?.next;
+    assert.ok(second !== undefined);
+    const { record } = await db.transaction().execute(async (trx) => {
+      await sql`update webhook_configs set failures = failures where task_id = ${taskId}`.execute(trx);
+      const record = dispatcher.record(second, { kind: 'delivered' }, true);
+      await waitForLock('%settled_seq%');
+      await sql`
+        update deliveries set state = 'pending', due_at = now() where task_id = ${taskId} and seq = 1`.execute(
+        trx,
+      );
+      return { record };
+    });
+    assert.equal((await record)?.next?.seq, 1);
   });
 
   test('claims nothing and reports when the head of an ordered config is due', { timeout }, async () => {

@@ -3,11 +3,11 @@
  * at a time, and answers each with its result.
  */
 import { request } from 'undici';
-import { Connection } from './http-client.ts';
+import { Connection } from './http/client.ts';
 import type { Job, JobResult, RequestJob, StreamJob } from './jobs.ts';
 import { fill, now, summarise } from './requests.ts';
 import { serveParent } from './serve-parent.ts';
-import { openReceiver, receiveWebhooks } from './webhook-load.ts';
+import { openReceiver, receiveBacklog, receiveWebhooks } from './webhook-load.ts';
 
 serveParent(async (job: Job) => ({ result: await run(job) }));
 
@@ -19,6 +19,8 @@ function run(job: Job): Promise<JobResult> {
       return readStreams(job);
     case 'webhooks':
       return receiveWebhooks(job);
+    case 'backlog':
+      return receiveBacklog(job);
     case 'receiver':
       return openReceiver();
     case 'open':

@@ -1,64 +1,73 @@
 /** Sends tasks with webhooks, and receives them. */
-import { createServer, type RequestListener } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool } from 'undici';
-import type { JobResult, WebhookJob } from './jobs.ts';
+import { Connection } from './http/client.ts';
+import { listen } from './http/server.ts';
+import type { BacklogJob, JobResult, WebhookJob } from './jobs.ts';
 import { fill, now, summarise } from './requests.ts';
 
 /** Each receiver has an address of its own, because the dispatcher shares its attempts by host. */
 export const getAddress = (receiver: number): string => `127.0.1.${receiver + 1}`;
 
-async function listen(onRequest: RequestListener) {
-  const server = createServer(onRequest);
-  server.keepAliveTimeout = 60_000;
-  await new Promise<void>((resolve) => server.listen({ port: 0, host: '0.0.0.0', backlog: 4096 }, resolve));
-  return { server, port: (server.address() as { port: number }).port };
+interface Receivers {
+  readonly port: number;
+  /** From the timestamp of each event to its arrival, in milliseconds. */
+  readonly latencies: number[];
+  untilArrived(count: number): Promise<void>;
+  close(): void;
 }
 
-/** Measures from the timestamp of an event to its arrival. */
-export async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
-  const { receivers = 1, hanging = 0, answerMs = 0 } = job;
+/** Receivers that answer, and others that never do. */
+async function openReceivers({ receivers = 1, hanging = 0, answerMs = 0 }: WebhookJob): Promise<Receivers> {
   const good = receivers - hanging;
   const latencies: number[] = [];
   let arrived: () => void = () => undefined;
-  const { server, port } = await listen((incoming, outgoing) => {
+  const { port, close } = await listen(({ body, address, answer }) => {
     const at = now();
-    if (Number(incoming.socket.localAddress?.split('.').at(-1)) > good) return;
-    let text = '';
-    incoming.on('data', (chunk) => (text += String(chunk)));
-    incoming.on('end', () => {
-      const answer = () => outgoing.writeHead(204).end();
-      if (answerMs > 0) setTimeout(answer, answerMs);
-      else answer();
-      const written = /"timestamp":"([^"]+)"/.exec(text)?.[1] ?? '';
-      latencies.push(at - Date.parse(written));
-      arrived();
-    });
+    if (Number(address?.split('.').at(-1)) > good) return;
+    if (answerMs > 0) setTimeout(answer, answerMs);
+    else answer();
+    const written = /"timestamp":"([^"]+)"/.exec(body)?.[1] ?? '';
+    latencies.push(at - Date.parse(written));
+    arrived();
   });
-  const body = job.body?.replace('%PORT%', String(port));
-  const pool = new Pool(job.url, { connections: job.connections });
+  return {
+    port,
+    latencies,
+    untilArrived: async (count) => {
+      while (latencies.length < count) await new Promise<void>((done) => (arrived = done));
+    },
+    close,
+  };
+}
+
+let heldUp: Receivers | undefined;
+
+/** Measures from the timestamp of an event to its arrival. */
+export async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
+  const { receivers = 1, hanging = 0 } = job;
+  const opened = await openReceivers(job);
+  const body = job.body?.replace('%PORT%', String(opened.port));
+  const free: Connection[] = [];
   const from = performance.now();
   let sent = 0;
   let awaited = 0;
-  const untilArrived = async (count: number) => {
-    while (latencies.length < count) await new Promise<void>((done) => (arrived = done));
-  };
   const send = async (): Promise<void> => {
     const receiver = sent++ % receivers;
-    if (receiver < good) awaited += job.each;
+    if (receiver < receivers - hanging) awaited += job.each;
     const filled = fill({ ...job, body: body?.replace('%HOST%', getAddress(receiver)) }, '');
-    const response = await pool.request({ method: 'POST', ...filled });
-    const text = await response.body.text();
+    const connection = free.pop() ?? (await Connection.open(job.url));
+    const { text } = await connection.send({ method: 'POST', ...filled });
+    free.push(connection);
     if (text.includes('"error"')) throw new Error(text);
   };
   if (job.rate === undefined) {
-    const isIdle = job.connections === 1;
+    const isIdle = job.connections === 1 && job.backlog !== true;
     await Promise.all(
       Array.from({ length: job.connections }, async () => {
         while (sent < job.count) {
           await send();
           // One connection measures an idle system: the next task waits for the webhooks of this one.
-          if (isIdle) await untilArrived(awaited);
+          if (isIdle) await opened.untilArrived(awaited);
         }
       }),
     );
@@ -71,18 +80,35 @@ export async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
     }
     await Promise.all(sending);
   }
-  await untilArrived(awaited);
+  for (const connection of free) connection.close();
+  if (job.backlog === true) {
+    heldUp = opened;
+    return { perSecond: (sent * 1000) / (performance.now() - from), latencies: summarise([]), ids: [] };
+  }
+  await opened.untilArrived(awaited);
+  const result = summariseArrivals(opened, from);
+  opened.close();
+  return result;
+}
+
+/** Measures the webhooks of tasks that an earlier job has sent. */
+export async function receiveBacklog({ count }: BacklogJob): Promise<JobResult> {
+  if (heldUp === undefined) throw new Error('no job has sent tasks whose webhooks are held up');
+  const from = performance.now();
+  await heldUp.untilArrived(count);
+  const result = summariseArrivals(heldUp, from);
+  heldUp.close();
+  heldUp = undefined;
+  return result;
+}
+
+function summariseArrivals({ latencies }: Receivers, from: number): JobResult {
   const perSecond = (latencies.length * 1000) / (performance.now() - from);
-  await pool.close();
-  server.closeAllConnections();
-  server.close();
   return { perSecond, latencies: summarise(latencies), ids: [] };
 }
 
 /** Answers everything at once with 204, until the process ends. */
 export async function openReceiver(): Promise<JobResult> {
-  const { port } = await listen((incoming, outgoing) => {
-    incoming.resume().on('end', () => outgoing.writeHead(204).end());
-  });
+  const { port } = await listen(({ answer }) => answer());
   return { perSecond: 0, latencies: summarise([]), ids: [String(port)] };
 }

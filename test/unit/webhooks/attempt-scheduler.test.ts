@@ -257,15 +257,22 @@ describe('AttemptScheduler', () => {
     assert.equal((await acquireMany('a', 4, () => url)).acquired, 4);
   });
 
-  test('reports its room, and the owners that have none', async () => {
+  test('reports its room for any one owner, and the owners that have none', async () => {
     const { scheduler, acquireMany } = createScheduler({ concurrency: 40 });
     const getUrl = (n: number) => `https://host${n}.example/`;
-    await acquireMany('a', 19, getUrl);
-    assert.deepEqual(scheduler.getRoom(), { attempts: 21, busyOwners: [] });
+    await acquireMany('a', 10, getUrl);
+    assert.deepEqual(scheduler.getRoom(), { attempts: 10, busyOwners: [] });
+    await acquireMany('a', 9, getUrl);
+    assert.deepEqual(scheduler.getRoom(), { attempts: 1, busyOwners: [] });
     await acquireMany('a', 1, getUrl);
-    assert.deepEqual(scheduler.getRoom(), { attempts: 20, busyOwners: ['a'] });
+    assert.deepEqual(scheduler.getRoom(), { attempts: 10, busyOwners: ['a'] });
+    assert.deepEqual(
+      [scheduler.hasRoom('a'), scheduler.hasRoom('b'), scheduler.hasRoom()],
+      [false, true, true],
+    );
     for (let owner = 0; owner < 11; owner++) await acquireMany(`owner ${owner}`, 10, getUrl);
     assert.equal(scheduler.getRoom().attempts, 0);
+    assert.equal(scheduler.hasRoom(), false);
   });
 
   test('prefers waiters whose owner holds fewer slots of the host', async () => {

@@ -69,23 +69,30 @@ const smallEventBytes = 4096;
 /** The clock, not `now()`: after waiting for a lock, a retry may have become due. */
 export const clock = sql`clock_timestamp()`;
 
-/** Selects ClaimRows from the CTEs of `claimFrom`. */
-export const selectClaimed = sql`
-    select config.task_id, config.id as config_id, config.stale,
-      (extract(epoch from candidate.due_at - ${clock}) * 1000)::float8 as wait_ms,
+/** The columns of a ClaimRow after `wait_ms`, from `claimed`, a row of `config` and `smallEvent`. */
+export const claimedColumns = sql`
       claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from, claimed.thin,
       config.owner, config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
       config.signing_secret, case when config.previous_secret_until > now() then config.previous_secret end as previous_secret,
       config.ordered, event.kind as event_kind, event.payload as event_payload, event.traceparent as event_traceparent,
-      event.created_at as event_at
-    from config
-    left join candidate on candidate.task_id = config.task_id and candidate.config_id = config.id and candidate.free
-    left join claimed on claimed.task_id = config.task_id and claimed.config_id = config.id and claimed.seq = candidate.seq
-    left join lateral (
+      event.created_at as event_at`;
+
+/** The event of `claimed`, for a join. Its payload is null unless it is small. */
+export const smallEvent = sql`lateral (
       select e.kind, e.traceparent, e.created_at,
         case when pg_column_size(e.payload) <= ${sql.lit(smallEventBytes)} then e.payload end as payload
       from events e where e.task_id = claimed.task_id and e.seq = claimed.seq
-    ) event on true
+    ) event`;
+
+/** Selects ClaimRows from the CTEs of `claimFrom`. */
+export const selectClaimed = sql`
+    select config.task_id, config.id as config_id, config.stale,
+      (extract(epoch from candidate.due_at - ${clock}) * 1000)::float8 as wait_ms,
+      ${claimedColumns}
+    from config
+    left join candidate on candidate.task_id = config.task_id and candidate.config_id = config.id and candidate.free
+    left join claimed on claimed.task_id = config.task_id and claimed.config_id = config.id and claimed.seq = candidate.seq
+    left join ${smallEvent} on true
     order by candidate.due_at, candidate.seq`;
 
 export function toClaimed(row: ClaimRow, seq: number): ClaimedDelivery {

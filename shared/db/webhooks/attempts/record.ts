@@ -2,7 +2,9 @@
  * Records attempts at deliveries, and makes sure that the next delivery follows: the caller continues with
  * it, or a wake-up is written for it. claim.ts describes the states of a delivery, and why none is missed.
  *
- *   settle (fenced), wake retries ──▶ fail what is pending of disabled configs ──▶ claim the next ──▶ wake the rest
+ *   delivered in order: settle (fenced) and claim the next (follow.ts) ──nothing claimed──┐
+ *                                                                                         ▼
+ *   others: settle (fenced), wake retries ──▶ fail what is pending of disabled configs ──▶ claim the next ──▶ wake the rest
  *
  * Each step is one statement, so that no lock waits for this process. The claim comes after the first commit, so it sees
  * everything that was committed before a wake-up was dropped. If this process dies between two steps, the reconciler
@@ -27,6 +29,7 @@ import {
   type ClaimRequest,
 } from './claim.ts';
 import type { ClaimedDelivery, ConfigKey } from './claim-rows.ts';
+import { followAttempts, isFollowed } from './follow.ts';
 import { findSettled, settleAttempts, toDeliveryText, type Attempt } from './settle.ts';
 
 export interface Recorded {
@@ -46,39 +49,72 @@ interface Options {
   wakeupGraceSeconds: number;
 }
 
+/** The least time between two sets of several attempts (batcher.ts). */
+const spacingMs = 8;
+
 export function createAttemptRecorder(db: Db, options: Options): RecordAttempt {
-  return createBatcher((attempts: readonly Attempt[]) => record(db, options, attempts), {
-    max: 256,
-    lanes: 2,
-    key: ({ delivery }) => toDeliveryText(delivery),
-  });
+  const sets = { max: 256, lanes: 2, spacingMs };
+  const byDelivery = { ...sets, key: ({ delivery }: Attempt) => toDeliveryText(delivery) };
+  const record = createBatcher(
+    (attempts: readonly Attempt[]) => recordSet(db, options, attempts),
+    byDelivery,
+  );
+  const follow = createBatcher(
+    (attempts: readonly Attempt[]) => followAttempts(db, options.leaseSeconds, attempts),
+    byDelivery,
+  );
+  const continueAfter = createBatcher(
+    async (attempts: readonly Attempt[]) => {
+      const recorded = toRecorded(attempts, await continueQueues(db, options, attempts, randomUUID()));
+      return attempts.map(({ delivery }) => recorded.get(toDeliveryText(delivery)));
+    },
+    { ...sets, key: ({ delivery }) => toConfigText(delivery) },
+  );
+  return async (attempt) => {
+    const followed = isFollowed(attempt) ? await follow(attempt) : undefined;
+    // What an earlier try has settled, whose answer was lost, is found by `record`.
+    if (followed === undefined) return record(attempt);
+    return followed.next === undefined ? continueAfter(attempt) : { wakeups: [], next: followed.next };
+  };
 }
 
-async function record(
+async function recordSet(
   db: Db,
   options: Options,
   attempts: readonly Attempt[],
 ): Promise<(Recorded | undefined)[]> {
   const { counted, wakeups } = await settleAttempts(db, options.wakeupGraceSeconds, attempts);
-  const missed = attempts.filter(({ delivery }) => !counted.has(toDeliveryText(delivery)));
-  // Another try, whose answer was lost, may have settled them.
+  const isCounted = ({ delivery }: Attempt): boolean => counted.has(toDeliveryText(delivery));
+  const missed = attempts.filter((attempt) => !isCounted(attempt));
+  // Another try, whose answer was lost, may have settled them, and claimed what follows.
   const settledBefore = missed.length === 0 ? new Set<string>() : await findSettled(db, missed);
-  const recorded = attempts.filter(({ delivery }) => {
-    const key = toDeliveryText(delivery);
-    return counted.has(key) || settledBefore.has(key);
-  });
-  if (recorded.length === 0) return attempts.map(() => undefined);
-  const queues = await continueQueues(db, options, recorded);
-  const wakeupsOf = Map.groupBy([...wakeups, ...queues.wakeups], toConfigText);
   const results = new Map<string, Recorded>();
-  for (const { delivery, mayContinue } of recorded) {
+  const proceed = async (settled: readonly Attempt[], claimId: string, woken: readonly DeliveryWakeup[]) => {
+    if (settled.length === 0) return;
+    const { claimed, wakeups: further } = await continueQueues(db, options, settled, claimId);
+    const recorded = toRecorded(settled, { claimed, wakeups: [...woken, ...further] });
+    for (const [key, result] of recorded) results.set(key, result);
+  };
+  await proceed(attempts.filter(isCounted), randomUUID(), wakeups);
+  for (const attempt of missed) {
+    if (settledBefore.has(toDeliveryText(attempt.delivery)))
+      await proceed([attempt], attempt.nextClaimId, []);
+  }
+  return attempts.map(({ delivery }) => results.get(toDeliveryText(delivery)));
+}
+
+/** Divides what follows a set of attempts among them. The keys are those of `toDeliveryText`. */
+function toRecorded(attempts: readonly Attempt[], { claimed, wakeups }: Continued): Map<string, Recorded> {
+  const wakeupsOf = Map.groupBy(wakeups, toConfigText);
+  const results = new Map<string, Recorded>();
+  for (const { delivery, mayContinue } of attempts) {
     const config = toConfigText(delivery);
-    const next = mayContinue ? queues.claimed.get(config)?.deliveries.shift() : undefined;
+    const next = mayContinue ? claimed.get(config)?.deliveries.shift() : undefined;
     results.set(toDeliveryText(delivery), { wakeups: wakeupsOf.get(config) ?? [], next });
     // Each wake-up is published once, even if several attempts of the set belong to its config.
     wakeupsOf.delete(config);
   }
-  return attempts.map(({ delivery }) => results.get(toDeliveryText(delivery)));
+  return results;
 }
 
 interface Continued {
@@ -91,12 +127,17 @@ interface Continued {
  * Finds what follows attempts that are recorded. Each statement is repeated while the database is unavailable. After 10 s
  * it is given up: the outcomes are stored, and the reconciler finds what is due.
  */
-async function continueQueues(db: Db, options: Options, recorded: readonly Attempt[]): Promise<Continued> {
+async function continueQueues(
+  db: Db,
+  options: Options,
+  recorded: readonly Attempt[],
+  claimId: string,
+): Promise<Continued> {
   const until = performance.now() + maxRepeatMs;
   const abandoned = recorded.filter(({ outcome }) => outcome.kind === 'abandoned');
   if (abandoned.length > 0) await tryUntil(until, () => failPending(db, abandoned));
   const requests = toClaimRequests(recorded);
-  const claim = { claimId: randomUUID(), leaseSeconds: options.leaseSeconds };
+  const claim = { claimId, leaseSeconds: options.leaseSeconds };
   const claimed = await tryUntil(until, () => claimDeliveries(db, claim, requests));
   const left = requests.filter((request) => {
     const queue = claimed?.get(toConfigText(request));

@@ -44,6 +44,8 @@ export interface Attempt {
   outcome: AttemptOutcome;
   /** Whether the caller attempts the next delivery of this config, if one is due. */
   mayContinue: boolean;
+  /** The id of the claim of the next delivery: the same for all tries of a record, and used for no other. */
+  nextClaimId: string;
 }
 
 type DeliveryKey = Pick<ClaimedDelivery, 'taskId' | 'configId' | 'seq'>;
@@ -143,7 +145,7 @@ export async function settleAttempts(
 }
 
 /** A receiver may answer with what it was sent. */
-async function sealAnswers(attempts: readonly Attempt[]): Promise<readonly Attempt[]> {
+export async function sealAnswers(attempts: readonly Attempt[]): Promise<readonly Attempt[]> {
   const sealer = await createSealerOfTasks(attempts.map(({ delivery }) => delivery.taskId));
   const seal = ({ delivery: { taskId }, responseStart }: Attempt): string | null =>
     // The statement finds no delivery of a task that was removed.

@@ -74,6 +74,7 @@ async function claimAttempt(key: ConfigKey): Promise<Attempt> {
     responseStart: null,
     outcome: { kind: 'retry', delaySeconds: 0 },
     mayContinue: true,
+    nextClaimId: randomUUID(),
   };
 }
 

@@ -1,11 +1,13 @@
-/** A claim of webhook deliveries whose answer was lost does not keep others from its deliveries, nor itself. */
+/** A claim or record of webhook deliveries whose answer was lost does not keep others from its deliveries, nor itself. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
+import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
 import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
 import { newTask, newWebhook } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
@@ -56,4 +58,23 @@ test('a take whose answer was lost finds what it has claimed', async (t) => {
     found.map(({ taskId }) => taskId),
     [key.taskId],
   );
+});
+
+test('a record whose answer was lost claims again what it has claimed', async (t) => {
+  const key = await accept();
+  await db
+    .insertInto('deliveries')
+    .values({ task_id: key.taskId, config_id: key.configId, seq: 2, wakeup_at: new Date() })
+    .execute();
+  const claim = await createDeliveryClaim(db, { leaseSeconds })({ ...key, limit: 1 });
+  const [delivery] = claim.deliveries;
+  assert.ok(delivery !== undefined);
+  const lossy = await openWithLostAnswer(t);
+  const record = createAttemptRecorder(lossy, { leaseSeconds, wakeupGraceSeconds: 10 });
+  const answer = { startedAt: new Date(), durationMs: 1, status: 204, error: null, responseStart: '' };
+  const attempt = { ...answer, delivery, mayContinue: true, nextClaimId: randomUUID() };
+  const outcome = { kind: 'delivered' } as const;
+  await assert.rejects(record({ ...attempt, outcome }));
+  const recorded = await record({ ...attempt, outcome });
+  assert.deepEqual([recorded?.next?.seq, recorded?.next?.attempt], [2, 2]);
 });

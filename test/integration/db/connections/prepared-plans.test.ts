@@ -37,10 +37,14 @@ const tables = [
 ];
 
 const webhookOptions = { leaseSeconds: 30, wakeupGraceSeconds: 10 };
-/** The second one has a statement with more parts. */
-const outcomes: AttemptOutcome[] = [{ kind: 'delivered' }, { kind: 'retry', delaySeconds: 1 }];
+/** Each has a statement of its own. */
+const records: { outcome: AttemptOutcome; mayContinue: boolean }[] = [
+  { outcome: { kind: 'delivered' }, mayContinue: true },
+  { outcome: { kind: 'retry', delaySeconds: 0 }, mayContinue: false },
+  { outcome: { kind: 'delivered' }, mayContinue: false },
+];
 
-function newAttempt(taskId: string, outcome: AttemptOutcome, claimed?: ClaimedDelivery): Attempt {
+function newAttempt(taskId: string, record: (typeof records)[number], claimed?: ClaimedDelivery): Attempt {
   const config = { ...newWebhook({ id: 'c' }), owner: 'ada', previousSecret: null };
   const counts = { seq: 1, attempt: 1, fence: 1, failures: 0, mergedFrom: null, thin: false };
   const event = { event: undefined, traceparent: null };
@@ -51,8 +55,8 @@ function newAttempt(taskId: string, outcome: AttemptOutcome, claimed?: ClaimedDe
     status: 200,
     error: null,
     responseStart: null,
-    outcome,
-    mayContinue: false,
+    ...record,
+    nextClaimId: randomUUID(),
   };
 }
 
@@ -81,8 +85,7 @@ describe('prepared statements', () => {
     await assert.rejects(createTurnWriter(db, options)({ lease }), LeaseLostError);
     await assert.rejects(createTurnWriter(db, options)({ lease, hasFamily: true }), LeaseLostError);
     await createDeliveryClaim(db, { leaseSeconds: 30 })({ taskId, configId: 'c', limit: 1 });
-    for (const outcome of outcomes)
-      await createAttemptRecorder(db, webhookOptions)(newAttempt(taskId, outcome));
+    for (const record of records) await createAttemptRecorder(db, webhookOptions)(newAttempt(taskId, record));
     const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
     assert.equal(prepared.size, 11);
 
@@ -139,11 +142,14 @@ describe('prepared statements', () => {
       const claimed = await claim(task.taskId);
       assert.ok(claimed.kind === 'claimed');
       await extendLeases(db, [claimed.lease], 30);
-      for (const outcome of outcomes) {
-        const { deliveries } = await claimDelivery({ taskId: task.taskId, configId: 'c', limit: 1 });
-        const [delivery] = deliveries;
+      let next: ClaimedDelivery | undefined;
+      for (const each of records) {
+        const claimedNow = next
+          ? []
+          : (await claimDelivery({ taskId: task.taskId, configId: 'c', limit: 1 })).deliveries;
+        const delivery = next ?? claimedNow[0];
         assert.ok(delivery);
-        await record(newAttempt(task.taskId, outcome, delivery));
+        next = (await record(newAttempt(task.taskId, each, delivery)))?.next;
       }
       await readCached(caller, task.taskId);
       await readVersion(caller, task.taskId);
@@ -153,7 +159,7 @@ describe('prepared statements', () => {
     const { rows } = await pool.query<{ statement: string; custom: number; generic: number }>(
       `select statement, custom_plans::int as custom, generic_plans::int as generic from pg_prepared_statements`,
     );
-    assert.equal(rows.length, 11);
+    assert.equal(rows.length, 12);
     for (const { statement, custom, generic } of rows) {
       assert.ok(custom <= 5 && generic > 0, `${custom} plans of ${statement}`);
     }

@@ -1,6 +1,7 @@
 /**
  * Measures how long the turns of a worker are without one after SIGKILL, whether a worker that stops for a second keeps its
- * turns, and the cost of holding ten thousand of them. BENCH_KILLS is the number of workers to kill.
+ * turns, and the cost of holding ten thousand of them. BENCH_KILLS is the number of workers to kill; four of them die in each
+ * round, at different moments, while four others are idle.
  */
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
@@ -18,100 +19,101 @@ import { withRig, type MeasuredProcess, type Rig } from '../rig.ts';
 import { ms, polling, type BenchCase, type Figure } from '../rounds.ts';
 
 const kills = Number(process.env['BENCH_KILLS'] ?? 20);
+const together = 4;
 const turnsOfWorker = 10;
-const pauses = 3;
+const turns = together * turnsOfWorker;
+/** Workers take exactly as many turns as they have slots, and all turns belong to one owner. */
+const slots = { WORKER_CONCURRENCY: String(turnsOfWorker), WORKER_OWNER_SHARE: '1' };
+const kept = together - 1;
 const one = { connections: 1 };
 const heldTurns = 10_000;
 /** The default of LEASE_SECONDS, and the share of it after which leases are extended. */
 const leaseSeconds = 60;
 const extensionShare = 1 / 3;
 
+interface Worker {
+  name: string;
+  service: MeasuredProcess;
+}
+
 export const recoveryCase: BenchCase = () =>
   withRig(async (rig) => {
     const api = await rig.service('api');
     let started = 0;
-    const start = async () => {
-      const name = `worker-${(started += 1)}`;
-      return { name, service: await rig.service('worker', { WORKER_NAME: name }) };
-    };
-    let holder = await start();
+    const startWorkers = () =>
+      Promise.all(
+        Array.from({ length: together }, async (): Promise<Worker> => {
+          const name = `worker-${(started += 1)}`;
+          return { name, service: await rig.service('worker', { WORKER_NAME: name, ...slots }) };
+        }),
+      );
+    let holders = await startWorkers();
+    let lost: number | undefined;
     const gaps: number[] = [];
-    let lost = 0;
-    for (let kill = 0; kill < kills; kill++) {
-      const wait = createSendJob(
-        api.url,
-        'wait',
-        { returnImmediately: true },
-        { ...one, count: turnsOfWorker, keepIds: true },
-      );
-      const { ids } = await rig.load(wait);
-      await untilHeld(rig, holder.name);
-      const next = await start();
-      // At another moment between two heartbeats each time.
-      await sleep((1_000 * kill) / kills);
-      if (kill < pauses) lost += await pause(rig, holder);
-      const gone = once(holder.service.child, 'exit');
-      const { counted, done } = watchRecovery(rig.stack.pool, holder.name, 'SIGKILL', gone);
-      await counted;
-      holder.service.child.kill('SIGKILL');
-      gaps.push(...(await done).map((recovery) => recovery.ms));
-      await rig.load(
-        createCallJob(api.url, 'CancelTask', { id: '%TASK%' }, { ...one, count: ids.length, tasks: ids }),
-      );
-      holder = next;
+    for (let killed = 0; killed < kills; killed += together) {
+      const more = { ...one, count: turns, keepIds: true };
+      const { ids } = await rig.load(createSendJob(api.url, 'wait', { returnImmediately: true }, more));
+      await untilHeld(rig, holders);
+      const idle = await startWorkers();
+      lost ??= await pause(rig, holders.slice(0, kept));
+      const dying = holders.slice(0, kills - killed);
+      // Each at another moment between two heartbeats.
+      const getDelay = (index: number) => (1_000 * (index + killed / kills)) / together;
+      const recoveries = dying.map((worker, index) => kill(rig, worker, getDelay(index)));
+      gaps.push(...(await Promise.all(recoveries)).flat());
+      for (const { service } of holders) service.child.kill('SIGKILL');
+      const cancel = { ...one, count: ids.length, tasks: ids };
+      await rig.load(createCallJob(api.url, 'CancelTask', { id: '%TASK%' }, cancel));
+      holders = idle;
     }
+    for (const { service } of holders) service.child.kill('SIGKILL');
     const sorted = gaps.toSorted((a, b) => a - b);
-    const figures: Figure[] = [
-      ms(
-        'SIGKILL of a worker until its turns run again, p50',
-        getPercentile(sorted, 0.5) ?? Number.NaN,
-        6_000,
-      ),
-      ms(
-        'SIGKILL of a worker until its turns run again, p99',
-        getPercentile(sorted, 0.99) ?? Number.NaN,
-        10_000,
-      ),
+    const gap = (share: number) => getPercentile(sorted, share) ?? Number.NaN;
+    return [
+      ms(`SIGKILL of a worker until its turns run again, ${kills} kills, p50`, gap(0.5), 6_000),
+      ms(`SIGKILL of a worker until its turns run again, ${kills} kills, p99`, gap(0.99), 10_000),
       {
         name: 'turns lost by workers that stopped for a second',
-        value: lost,
-        unit: `of ${pauses * turnsOfWorker}`,
+        value: lost ?? Number.NaN,
+        unit: `of ${kept * turnsOfWorker}`,
         target: { at: 'most', value: 0 },
       },
+      ...(await measureRenewal(rig)),
     ];
-    holder.service.child.kill('SIGKILL');
-    return [...figures, ...(await measureRenewal(rig))];
   });
 
-async function untilHeld(rig: Rig, worker: string): Promise<void> {
-  await waitFor(
-    `${worker} to hold all turns`,
-    async () => {
-      const { rows } = await rig.stack.pool.query<{ count: number }>(
-        'select count(*)::int as count from gates where state_class = 0 and worker = $1',
-        [worker],
-      );
-      return rows[0]?.count === turnsOfWorker;
-    },
-    polling,
-  );
+/** @returns how long each turn of the worker was without one, in milliseconds */
+async function kill(rig: Rig, { name, service }: Worker, afterMs: number): Promise<number[]> {
+  await sleep(afterMs);
+  const gone = once(service.child, 'exit');
+  const { counted, done } = watchRecovery(rig.stack.pool, name, 'SIGKILL', gone);
+  await counted;
+  service.child.kill('SIGKILL');
+  return (await done).map((recovery) => recovery.ms);
 }
 
-/** @returns how many turns the worker has lost */
-async function pause(
-  rig: Rig,
-  { name, service }: { name: string; service: MeasuredProcess },
-): Promise<number> {
-  service.child.kill('SIGSTOP');
-  await sleep(1_000);
-  service.child.kill('SIGCONT');
-  // Longer than it takes to notice a dead worker.
-  await sleep(8_000);
+async function untilHeld(rig: Rig, workers: readonly Worker[]): Promise<void> {
+  const held = async () => (await countHeld(rig, workers)) === turns;
+  await waitFor('the workers to hold all turns', held, polling);
+}
+
+async function countHeld(rig: Rig, workers: readonly Worker[]): Promise<number> {
   const { rows } = await rig.stack.pool.query<{ count: number }>(
-    'select count(*)::int as count from gates where state_class = 0 and worker <> $1',
-    [name],
+    'select count(*)::int as count from gates where state_class = 0 and worker = any($1)',
+    [workers.map(({ name }) => name)],
   );
   return rows[0]?.count ?? 0;
+}
+
+/** @returns how many turns the workers have lost */
+async function pause(rig: Rig, workers: readonly Worker[]): Promise<number> {
+  const before = await countHeld(rig, workers);
+  for (const { service } of workers) service.child.kill('SIGSTOP');
+  await sleep(1_000);
+  for (const { service } of workers) service.child.kill('SIGCONT');
+  // Longer than it takes to notice a dead worker.
+  await sleep(8_000);
+  return before - (await countHeld(rig, workers));
 }
 
 /** The CPU time of client and server to extend the leases of one process, and to write its heartbeat. */
