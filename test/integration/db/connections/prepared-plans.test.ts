@@ -87,7 +87,7 @@ describe('prepared statements', () => {
     await createDeliveryClaim(db, { leaseSeconds: 30 })({ taskId, configId: 'c', limit: 1 });
     for (const record of records) await createAttemptRecorder(db, webhookOptions)(newAttempt(taskId, record));
     const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
-    assert.equal(prepared.size, 11);
+    assert.equal(prepared.size, 12);
 
     for (const count of [0, ...Array<number>(30).fill(5), 300, 1_000, 5_000]) {
       // Without ANALYZE, the planner knows nothing of their owners and contexts.
