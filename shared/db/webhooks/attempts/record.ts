@@ -72,7 +72,7 @@ export function createAttemptRecorder(db: Db, options: Options): RecordAttempt {
   );
   return async (attempt) => {
     const followed = isFollowed(attempt) ? await follow(attempt) : undefined;
-    // What an earlier try has settled, whose answer was lost, is found by `record`.
+    // `record` finds out whether an earlier try has settled it whose answer was lost.
     if (followed === undefined) return record(attempt);
     return followed.next === undefined ? continueAfter(attempt) : { wakeups: [], next: followed.next };
   };

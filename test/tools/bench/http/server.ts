@@ -9,12 +9,12 @@ export interface Received {
   /** The address that the client has dialled. */
   address: string | undefined;
   /** Answers with 204. */
-  answer(): void;
+  answer: () => void;
 }
 
 export async function listen(
   onRequest: (request: Received) => void,
-): Promise<{ port: number; close(): void }> {
+): Promise<{ port: number; close: () => void }> {
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
