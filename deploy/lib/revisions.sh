@@ -121,6 +121,8 @@ check_rollout() {
     if [[ ! ${!name} =~ ^[0-9]{1,5}$ ]] || ((10#${!name} < min || 10#${!name} > max)); then
       fail "$name must be a number from $min to $max, not ${!name}"
     fi
+    # Without leading zeros, which would make it octal in arithmetic.
+    printf -v "$name" '%d' "$((10#${!name}))"
   done <<'LIMITS'
 CANARY_PERCENT 0 99
 CANARY_TASKS 1 99999

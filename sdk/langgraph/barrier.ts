@@ -24,6 +24,14 @@ export class RecordBarrier extends BaseCallbackHandler {
     return this.#settled();
   }
 
+  override handleLLMStart(): Promise<void> {
+    return this.#settled();
+  }
+
+  override handleRetrieverStart(): Promise<void> {
+    return this.#settled();
+  }
+
   override handleToolStart(): Promise<void> {
     return this.#settled();
   }

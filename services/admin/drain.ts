@@ -15,6 +15,8 @@ import { countVersions } from '#shared/db/queue/versions.ts';
 import { CommandError, type AdminCommand } from './command.ts';
 
 const pollMs = 2_000;
+/** A worker that has just started is known after its first heartbeat. */
+const startMs = 3_000;
 /** A claim may be under way when a worker sees the request, so one look is not enough. */
 const quietLooks = 2;
 
@@ -29,12 +31,12 @@ export const drainCommand: AdminCommand = {
       return;
     }
     const deadline = performance.now() + wait * 1000;
+    await untilOneRuns(db, keep);
     await untilVersionsEnded(db, deadline);
     const asked = new Set<string>();
     for (let quiet = 0; ;) {
       const { own, others } = await readOthers(db, keep);
-      if (own.length === 0)
-        throw new CommandError(`no worker of ${keep} runs, so nothing would take the turns of the others`);
+      if (own.length === 0) throw noneRuns(keep);
       const unasked = toNames(others).filter((name) => !asked.has(name));
       await requestDrain(db, unasked, 'stay');
       for (const name of unasked) asked.add(name);
@@ -55,6 +57,19 @@ export const drainCommand: AdminCommand = {
     }
   },
 };
+
+/** @throws {CommandError} if no worker of the release runs */
+async function untilOneRuns(db: Db, keep: string): Promise<void> {
+  const deadline = performance.now() + startMs;
+  while ((await readOthers(db, keep)).own.length === 0) {
+    if (performance.now() >= deadline) throw noneRuns(keep);
+    await sleep(200);
+  }
+}
+
+function noneRuns(keep: string): CommandError {
+  return new CommandError(`no worker of ${keep} runs, so nothing would take the turns of the others`);
+}
 
 /** @throws {CommandError} if turns are left that only workers of an older version of the agent can continue */
 async function untilVersionsEnded(db: Db, deadline: number): Promise<void> {

@@ -59,6 +59,9 @@ function toSchema({ type, description, choices, min, max }: Argument): JsonObjec
   };
 }
 
+/** How many unknown arguments an error names. */
+const maxUnknown = 5;
+
 /** @throws {ToolError} with all problems */
 export function readArguments<A extends Arguments>(tool: string, args: A, given: unknown): Values<A> {
   const names = Object.keys(args);
@@ -70,7 +73,8 @@ export function readArguments<A extends Arguments>(tool: string, args: A, given:
   const values = Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== null));
   const unknown = Object.keys(values).filter((name) => !names.includes(name));
   const problems = [
-    ...unknown.map((name) => `"${name.slice(0, 40)}" is not an argument: ${accepted}`),
+    ...unknown.slice(0, maxUnknown).map((name) => `"${name.slice(0, 40)}" is not an argument`),
+    ...(unknown.length > 0 ? [accepted] : []),
     ...names.flatMap((name) => {
       const problem = findProblem(args[name] as Argument, values[name]);
       return problem === undefined ? [] : [`${name} ${problem}`];

@@ -57,7 +57,8 @@ export function createRouteCaller(
         },
       });
       auditRequest(audit, { ...entry, status: 200 });
-      return result;
+      // Times are texts, as over HTTP.
+      return JSON.parse(JSON.stringify(result ?? null)) as unknown;
     } catch (error) {
       const failure = toClientError(log, error);
       auditRequest(audit, { ...entry, status: toHttpStatus(failure) });

@@ -52,9 +52,15 @@ async function send(agent: Agent, call: RouteCall): Promise<unknown> {
 export function toPath({ route, path = {}, query = {} }: RouteCall): string {
   const filled = route
     .replace('::', ':')
-    .replaceAll(/\/:(\w+)/g, (_, name: string) => `/${encodeURIComponent(path[name] ?? '')}`);
+    .replaceAll(/\/:(\w+)/g, (_, name: string) => `/${toSegment(path[name] ?? '')}`);
   const values = Object.entries(query).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, String(value)] as [string, string]],
   );
   return values.length === 0 ? filled : `${filled}?${new URLSearchParams(values).toString()}`;
+}
+
+/** @throws {RouteError} for `.` and `..`, which would change the route (RFC 3986, section 5.2.4) */
+function toSegment(id: string): string {
+  if (id === '.' || id === '..') throw new RouteError(404, `not found: "${id}"`);
+  return encodeURIComponent(id);
 }

@@ -133,6 +133,15 @@ describe('tools for operators', () => {
     assert.match(textOf(unknown), /has not recorded the step find#0: it has model#0, tool:find#0, large#0/);
   });
 
+  test('show steps of agents in code that are named like those of models', async () => {
+    for (const output of [null, { content: { parts: [null] } }, { content: { parts: 'hi' } }]) {
+      const taskId = await send();
+      await addStep(taskId, 0, 'model', output);
+      const { structuredContent } = await call('ops_steps', { taskId });
+      assert.match(structuredContent.steps[0].startedAt, /^\d{4}-.*Z$/);
+    }
+  });
+
   test('show which calls wait for approval', async () => {
     const taskId = await send();
     const requests = [{ id: 'c1', tool: 'cancel_order', arguments: { order: '1002' }, argumentsHash: 'h' }];
@@ -200,7 +209,7 @@ describe('tools for operators', () => {
     [
       'ops_work',
       { kind: 'parked', owner: 'x' },
-      /^"owner" is not an argument: ops_work has kind, pageSize\.$/,
+      /^"owner" is not an argument\. ops_work has kind, pageSize\.$/,
     ],
     ['ops_cancel', { taskIds: [] }, /^taskIds must be a list of 1 to 100 strings\.$/],
     ['ops_read_doc', { page: '../package.json' }, /^There is no page .*: use one of .*docs\/waits\.md/],

@@ -4,12 +4,14 @@ import type { Http2Session } from 'node:http2';
 import { test } from 'node:test';
 import { CallStarts } from '#services/api/bindings/grpc/call-starts.ts';
 
+const refuse = (): void => assert.fail('refused');
+
 test('starts at most 8 calls in one iteration, and connections take turns', async () => {
   const starts = new CallStarts();
   const [a, b] = [{} as Http2Session, {} as Http2Session];
   const order: string[] = [];
-  for (let n = 0; n < 20; n++) starts.add(a, () => order.push('a'));
-  starts.add(b, () => order.push('b'));
+  for (let n = 0; n < 20; n++) starts.add(a, { start: () => order.push('a'), refuse });
+  starts.add(b, { start: () => order.push('b'), refuse });
   const started = [order.length];
   for (let n = 0; n < 5 && order.length < 21; n++) {
     await new Promise(setImmediate);
@@ -17,13 +19,17 @@ test('starts at most 8 calls in one iteration, and connections take turns', asyn
   }
   assert.deepEqual(started, [8, 16, 21]);
   assert.equal(order.indexOf('b'), 9);
-  starts.add(a, () => order.push('next'));
+  starts.add(a, { start: () => order.push('next'), refuse });
   assert.equal(order.at(-1), 'next');
 });
 
-test('refuses calls while 2,000 wait', () => {
+test('refuses calls of the connection with most while 2,000 wait', () => {
   const starts = new CallStarts();
-  const taken = Array.from({ length: 3_000 }, () => starts.add(undefined, () => undefined));
-  assert.equal(taken.filter(Boolean).length, 8 + 2_000);
-  assert.deepEqual([taken[2_007], taken[2_008]], [true, false]);
+  const [a, b] = [{} as Http2Session, {} as Http2Session];
+  let refused = 0;
+  const count = { start: () => undefined, refuse: () => (refused += 1) };
+  for (let n = 0; n < 3_000; n++) starts.add(a, count);
+  assert.equal(refused, 3_000 - 8 - 2_000);
+  starts.add(b, { start: () => undefined, refuse });
+  assert.equal(refused, 3_000 - 8 - 2_000 + 1);
 });

@@ -54,6 +54,8 @@ describe('tools', () => {
     const given = { path: { taskId: 'a/b', configId: 'c' }, query: { owner: 'a b', state: undefined } };
     assert.equal(toPath({ ...call, ...given }), '/tasks/a%2Fb/webhooks/c?owner=a+b');
     assert.equal(toPath({ ...call, route: '/tasks::cancel' }), '/tasks:cancel');
+    for (const id of ['.', '..'])
+      assert.throws(() => toPath({ ...call, path: { taskId: id, configId: 'c' } }), /not found/);
   });
 
   test('report all problems of their arguments, and take null for what is left out', () => {
@@ -64,7 +66,7 @@ describe('tools', () => {
     assert.deepEqual(readArguments('t', args, { id: 'a', size: null }), { id: 'a' });
     assert.throws(() => readArguments('t', args, { size: 10, other: 1 }), {
       message:
-        '"other" is not an argument: t has id, size. id is required: The id. size must be a whole number from 1 to 9.',
+        '"other" is not an argument. t has id, size. id is required: The id. size must be a whole number from 1 to 9.',
     });
     assert.throws(() => readArguments('t', args, []), /must be an object: t has id, size/);
   });

@@ -10,7 +10,10 @@ const maxStarts = 8;
 /** Calls that wait for their start. Each may have 64 KB in memory. */
 const maxWaiting = 2_000;
 
-type Start = () => void;
+interface Call {
+  start: () => void;
+  refuse: () => void;
+}
 
 /** Wraps the listeners that the server has now. */
 export function boundCallStarts(server: Http2Server): void {
@@ -18,16 +21,19 @@ export function boundCallStarts(server: Http2Server): void {
   const starts = new CallStarts();
   server.removeAllListeners('stream');
   server.on('stream', (stream: ServerHttp2Stream, ...rest: unknown[]) => {
-    const isTaken = starts.add(stream.session, () => {
-      if (stream.destroyed || stream.closed) return;
-      for (const listener of listeners) Reflect.apply(listener, server, [stream, ...rest]);
-    });
     // A call may fail before it has started.
     stream.on('error', ignore);
-    if (isTaken) return;
-    countRefusal('receiving');
-    // The client may send it again (RFC 9113, section 8.7).
-    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    starts.add(stream.session, {
+      start: () => {
+        if (stream.destroyed || stream.closed) return;
+        for (const listener of listeners) Reflect.apply(listener, server, [stream, ...rest]);
+      },
+      refuse: () => {
+        countRefusal('receiving');
+        // The client may send it again (RFC 9113, section 8.7).
+        stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      },
+    });
   });
 }
 
@@ -35,24 +41,34 @@ function ignore(): void {}
 
 export class CallStarts {
   /** Calls that wait, by connection. The first connection is next. */
-  readonly #waiting = new Map<Http2Session | undefined, Start[]>();
+  readonly #waiting = new Map<Http2Session | undefined, Call[]>();
   #count = 0;
   #started = 0;
 
-  /** Starts a call at once, or in a later iteration. Returns false if too many wait. */
-  add(session: Http2Session | undefined, start: Start): boolean {
+  /** Starts a call at once, or in a later iteration. If too many wait, the last call of the connection with most is refused. */
+  add(session: Http2Session | undefined, call: Call): void {
     if (this.#started === 0) setImmediate(() => this.#continue());
     if (this.#started < maxStarts) {
       this.#started += 1;
-      start();
-      return true;
+      call.start();
+      return;
     }
-    if (this.#count >= maxWaiting) return false;
-    this.#count += 1;
-    const starts = this.#waiting.get(session);
-    if (starts === undefined) this.#waiting.set(session, [start]);
-    else starts.push(start);
-    return true;
+    const calls = this.#waiting.get(session);
+    if (calls === undefined) this.#waiting.set(session, [call]);
+    else calls.push(call);
+    if (this.#count < maxWaiting) this.#count += 1;
+    else this.#refuseOne();
+  }
+
+  #refuseOne(): void {
+    const [first, ...others] = this.#waiting;
+    if (first === undefined) return;
+    const [session, calls] = others.reduce(
+      (most, one) => (one[1].length > most[1].length ? one : most),
+      first,
+    );
+    calls.pop()?.refuse();
+    if (calls.length === 0) this.#waiting.delete(session);
   }
 
   #continue(): void {
@@ -60,13 +76,13 @@ export class CallStarts {
     while (this.#started < maxStarts) {
       const [next] = this.#waiting;
       if (next === undefined) break;
-      const [session, starts] = next;
-      const start = starts.shift();
+      const [session, calls] = next;
+      const call = calls.shift();
       this.#waiting.delete(session);
-      if (starts.length > 0) this.#waiting.set(session, starts);
+      if (calls.length > 0) this.#waiting.set(session, calls);
       this.#started += 1;
       this.#count -= 1;
-      start?.();
+      call?.start();
     }
     if (this.#started > 0) setImmediate(() => this.#continue());
   }

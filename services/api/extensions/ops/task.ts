@@ -6,7 +6,7 @@ import { readTaskOfAnyOwner } from '#shared/db/ops/task.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Json, JsonObject, Message } from '#shared/domain/message.ts';
 import type { OpsStep, OpsSteps, OpsTask } from '#shared/domain/views.ts';
-import { cut, cutTexts } from '#shared/mcp/answer.ts';
+import { cut, sliceWhole, cutTexts } from '#shared/mcp/answer.ts';
 import { HttpRequestError } from '../../handler/errors.ts';
 import type { Query } from '../../http/query.ts';
 import type { ExtensionCall } from '../routes.ts';
@@ -122,10 +122,12 @@ function findInputs(steps: readonly StoredStep[]): ReadonlyMap<StoredStep, Json>
 
 function readCalls({ output, isWhole }: StoredStep): { name: string; args: Json }[] {
   if (output === null || !isWhole) return [];
-  const { content } = JSON.parse(output) as { content?: { parts?: JsonObject[] } };
-  return (content?.parts ?? []).flatMap(({ functionCall }) => {
-    const { name, args = {} } = (functionCall ?? {}) as { name?: string; args?: Json };
-    return name === undefined ? [] : [{ name, args }];
+  // A step of this name may be one of an agent in code.
+  const reply = JSON.parse(output) as { content?: { parts?: unknown } | null } | null;
+  const parts = reply?.content?.parts;
+  return (Array.isArray(parts) ? (parts as (JsonObject | null)[]) : []).flatMap((part) => {
+    const call = part?.functionCall as { name?: unknown; args?: Json } | null | undefined;
+    return typeof call?.name === 'string' ? [{ name: call.name, args: call.args ?? {} }] : [];
   });
 }
 
@@ -138,7 +140,7 @@ function toStep(step: StoredStep, input: Json | undefined, chars: number): OpsSt
     startedAt,
     ...(endedAt !== null && { endedAt }),
     ...(input !== undefined && { input: cut(JSON.stringify(input), chars) }),
-    ...(output !== null && { output: output.slice(0, chars) }),
+    ...(output !== null && { output: sliceWhole(output, chars) }),
     ...(isCut && { cutFromBytes: bytes }),
   };
 }
