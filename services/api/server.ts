@@ -41,6 +41,7 @@ import { plainFailure, sendFailure, type FailureFormat } from './http/failure.ts
 import { registerAudit } from './http/audit.ts';
 import { refuseForeignPages } from './http/foreign-pages.ts';
 import { createDefaultHeaders, registerHeaders } from './http/headers.ts';
+import { registerOpenApi } from './http/openapi/routes.ts';
 import { refuseOwnWebhooks } from './http/own-webhooks.ts';
 import { boundUnreadBodies, discardBody } from './http/unread-body.ts';
 
@@ -124,15 +125,16 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerAudit(app, parts.audit);
   refuseOwnWebhooks(app);
   if (parts.onRoute !== undefined) app.addHook('onRoute', parts.onRoute);
+  const getCard = parts.getCard ?? (() => card);
   const extensionRoutes = collectExtensionRoutes(app);
   registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates, parts.largeWork);
   await registerHeaders(app, {
     secure: isSecure,
     corsOrigins: parts.corsOrigins,
   });
+  registerOpenApi(app, { getCard, publicUrl: parts.publicUrl });
   registerHealth(app, parts.ready, log);
   const consoleUrl = `${new URL(parts.publicUrl).pathname.replace(/\/$/, '')}${consolePath}/`;
-  const getCard = parts.getCard ?? (() => card);
   await registerCard(app, getCard, parts.cardSigner, parts.readConsole && consoleUrl);
   registerJsonRpc(app, { handler, bodyLimitBytes, card, largeWork: parts.largeWork, log });
   const listExtensionRoutes = (): readonly string[] => extensionRoutes;

@@ -28,6 +28,7 @@ import { ByteRates } from '#services/api/limits/byte-rates.ts';
 import type { ConnectionLimits } from '#services/api/limits/connections.ts';
 import { LargeWork } from '#shared/runtime/large-work.ts';
 import { Receiving, type ReceivingLimits } from '#services/api/limits/receiving.ts';
+import type { McpRoutesParts } from '#services/api/mcp/routes.ts';
 import { createApiServer } from '#services/api/server.ts';
 import type { Cleanup } from './cleanup.ts';
 import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from './raw-bindings.ts';
@@ -64,6 +65,10 @@ export interface TestApiServerOptions {
   readConsole?: ReadConsole;
   /** Default: the console has no link to traces. */
   traceUrl?: string;
+  /** Serves MCP, of which only refusals can be tested. */
+  mcp?: true;
+  /** Secrets of Gemini's webhooks of the project. Default: those are not served. */
+  geminiSecrets?: readonly string[];
   /** Default: discards everything. */
   log?: Logger;
   /** Deadlines of gRPC calls. */
@@ -131,8 +136,14 @@ export async function startApiServer(
     callbacks: {} as CallbackRoutesParts,
     schedules: options.schedules ?? ({} as ScheduleRoutesParts),
     geminiWebhooks: {
-      settings: { jwksUrl: 'http://localhost', issuer: undefined, audience: undefined, secrets: [] },
+      settings: {
+        jwksUrl: 'http://localhost',
+        issuer: undefined,
+        audience: undefined,
+        secrets: options.geminiSecrets ?? [],
+      },
     },
+    mcp: options.mcp && ({ auth, getFullCard: () => card } as McpRoutesParts),
     trustedProxies: 0,
     corsOrigins: options.corsOrigins ?? [],
     localHosts: options.localHosts,

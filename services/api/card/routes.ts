@@ -3,20 +3,16 @@
  * (A2A section 8.6), and the keys that verify its signature. Clients of A2A 0.2 look for it at another path. The root serves
  * it too, for clients that know only the address of a service; browsers are led from there to the console.
  */
-import { createHash } from 'node:crypto';
 import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { supportsV03, getVersion } from '../bindings/call-context.ts';
-import { matchesEntityTag } from '../http/conditional.ts';
 import { addVary } from '../http/headers.ts';
+import { createDocument, sendDocument, type StaticDocument } from '../http/static-document.ts';
 import { cardJwksPath, type CardSigner } from './signature.ts';
 import { toDualVersionCard } from './v03.ts';
 
 /** The path of A2A 0.2, whose clients speak 0.3 well enough. */
 const v02CardPath = '/.well-known/agent.json';
-
-/** One minute: a deploy that changes the card is visible soon enough. */
-const cacheControl = 'public, max-age=60';
 
 /**
  * @param getCard returns the current card: that of a gateway changes with the agent behind it
@@ -58,41 +54,4 @@ interface CardDocuments {
   card: AgentCard;
   current: StaticDocument;
   dualVersion: StaticDocument;
-}
-
-interface StaticDocument {
-  body: string;
-  etag: string;
-  lastModified: Date;
-}
-
-function createDocument(content: unknown): StaticDocument {
-  const body = JSON.stringify(content);
-  return {
-    body,
-    etag: `"${createHash('sha256').update(body).digest('base64url')}"`,
-    // Rounded down to the whole seconds of HTTP dates: a date in the future would be ignored.
-    lastModified: new Date(Math.floor(Date.now() / 1000) * 1000),
-  };
-}
-
-async function sendDocument(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  document: StaticDocument,
-): Promise<FastifyReply> {
-  void reply
-    .header('cache-control', cacheControl)
-    .header('etag', document.etag)
-    .header('last-modified', document.lastModified.toUTCString());
-  if (isCurrent(request, document)) return reply.code(304).send();
-  return reply.header('content-type', 'application/json').send(document.body);
-}
-
-/** If the client sends an entity tag, it alone decides (RFC 9110, section 13.2.2). */
-function isCurrent({ headers }: FastifyRequest, { etag, lastModified }: StaticDocument): boolean {
-  const ifNoneMatch = headers['if-none-match'];
-  if (ifNoneMatch !== undefined) return matchesEntityTag(ifNoneMatch, etag);
-  const since = Date.parse(headers['if-modified-since'] ?? '');
-  return since >= lastModified.getTime();
 }

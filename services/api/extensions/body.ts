@@ -2,16 +2,22 @@
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { Params } from '../handler/operations.ts';
 import { checkId } from '../handler/validate/message.ts';
+import type { ObjectSchema } from '../http/openapi/schema.ts';
 
 /** The most tasks, or webhooks, of one request. */
 export const maxItems = 100;
 
-/** @throws {RequestMalformedError} */
-export function checkKnown(body: Params, known: readonly string[]): void {
-  const unknown = Object.keys(body).find((name) => !known.includes(name));
+/**
+ * @param schema undefined: there are no fields
+ * @throws {RequestMalformedError}
+ */
+export function checkKnown(body: Params, schema: ObjectSchema | undefined): void {
+  const { properties = {} } = schema ?? {};
+  const unknown = Object.keys(body).find((name) => !Object.hasOwn(properties, name));
   if (unknown === undefined) return;
+  const known = Object.keys(properties).join(', ') || 'none';
   throw new RequestMalformedError(
-    `"${unknown.slice(0, 40)}" is not a field of this request: it has ${known.join(', ')}`,
+    `"${unknown.slice(0, 40)}" is not a field of this request: it has ${known}`,
   );
 }
 

@@ -19,10 +19,12 @@ import { warnClient } from '../handler/call-state.ts';
 import { getAuthenticated, getCaller } from '../handler/caller.ts';
 import type { Params } from '../handler/operations.ts';
 import { readBody } from '../http/body.ts';
+import type { ObjectSchema, Schema } from '../http/openapi/schema.ts';
 import { sendFailure } from '../http/failure.ts';
 import { scopesHeader } from '../http/headers.ts';
 import { Query } from '../http/query.ts';
 import { createWarner } from '../http/warnings.ts';
+import { checkKnown } from './body.ts';
 
 export interface ExtensionCall {
   /** The owner and tenant that the call is about. */
@@ -45,8 +47,19 @@ export interface ExtensionRoute<Parts> {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   /** `::` is an escaped colon. */
   path: string;
+  /** Its name in the OpenAPI document. */
+  operationId: string;
+  summary: string;
   /** Its parameters in the query. Each route also has `tenant` if the path has none, and `owner` unless it is for operators. */
-  query?: readonly string[];
+  query?: Readonly<Record<string, Schema>>;
+  /** Those of them that must be sent: for the OpenAPI document. */
+  requiredQuery?: readonly string[];
+  /** The fields of the body. All others are refused. */
+  body?: ObjectSchema;
+  /** The JSON of the answer. */
+  result?: Schema;
+  /** The JSON of each server-sent event, for clients that accept those. */
+  events?: Schema;
   /** The scope that the route needs. Default: `read` for GET, otherwise `send`. */
   scope?: Scope;
   /** Returns the JSON of the answer, never undefined, or the reply if it has sent one. */
@@ -142,6 +155,7 @@ async function runRoute<Parts>(
   requireScope(user, scope, name);
   query.checkKnown(listParameters(route, hasTenant), name);
   const body = readBody();
+  checkKnown(body, route.body);
   const caller = selectCaller(getCaller(context), user, query);
   return route.handle(parts, { ...request, caller, user, body });
 }
@@ -149,7 +163,7 @@ async function runRoute<Parts>(
 function listParameters(route: Pick<ExtensionRoute<never>, 'query' | 'scope'>, hasTenant: boolean): string[] {
   const common = [...(hasTenant ? [] : ['tenant']), ...(route.scope === 'operator' ? [] : ['owner'])];
   // Clients may name the version of A2A in the query (section 3.6.1).
-  return [...(route.query ?? []), ...common, A2A_VERSION_HEADER];
+  return [...Object.keys(route.query ?? {}), ...common, A2A_VERSION_HEADER];
 }
 
 /**

@@ -26,13 +26,7 @@ import { keepNullData } from '#shared/a2a/translate.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { nextStep, warnClient } from './call-state.ts';
 import { checkFields, type MessageType } from './validate/fields.ts';
-import {
-  configIdType,
-  idType,
-  listTasksType,
-  pushConfigType,
-  sendMessageType,
-} from './validate/request-types.ts';
+import { requestTypes as types } from './validate/request-types.ts';
 
 /** The fields of a request by JSON name. */
 export type Params = Readonly<Record<string, unknown>>;
@@ -65,7 +59,7 @@ interface RequestCodec<T> extends Codec<T> {
 }
 
 const sendMessageRequest: RequestCodec<SendMessageRequest> = {
-  type: sendMessageType,
+  type: types.SendMessage,
   fromJSON: (json) => {
     const request = SendMessageRequest.fromJSON(json);
     keepNullData((json as { message?: object }).message, request.message);
@@ -86,43 +80,43 @@ export function createOperations(handler: A2ARequestHandler): Operations {
         (sent) => ('messageId' in sent ? { message: Message.toJSON(sent) } : { task: Task.toJSON(sent) }),
       ),
       GetTask: unary(
-        requestCodec(idType, GetTaskRequest),
+        requestCodec(types.GetTask, GetTaskRequest),
         (request, context) => handler.getTask(request, context),
         (task) => Task.toJSON(task),
       ),
       ListTasks: async (params, context) => {
-        const request = decodeRequest(requestCodec(listTasksType, ListTasksRequest), params, context);
+        const request = decodeRequest(requestCodec(types.ListTasks, ListTasksRequest), params, context);
         const page = await handler.listTasks(request, context);
         await nextStep.get(context)?.();
         return listToJson(page, request.includeArtifacts === true);
       },
       CancelTask: unary(
-        requestCodec(idType, CancelTaskRequest),
+        requestCodec(types.CancelTask, CancelTaskRequest),
         (request, context) => handler.cancelTask(request, context),
         (task) => Task.toJSON(task),
       ),
       CreateTaskPushNotificationConfig: unary(
-        requestCodec(pushConfigType, TaskPushNotificationConfig),
+        requestCodec(types.CreateTaskPushNotificationConfig, TaskPushNotificationConfig),
         (request, context) => handler.createTaskPushNotificationConfig(request, context),
         (config) => TaskPushNotificationConfig.toJSON(config),
       ),
       GetTaskPushNotificationConfig: unary(
-        requestCodec(configIdType, GetTaskPushNotificationConfigRequest),
+        requestCodec(types.GetTaskPushNotificationConfig, GetTaskPushNotificationConfigRequest),
         (request, context) => handler.getTaskPushNotificationConfig(request, context),
         (config) => TaskPushNotificationConfig.toJSON(config),
       ),
       ListTaskPushNotificationConfigs: unary(
-        requestCodec(configIdType, ListTaskPushNotificationConfigsRequest),
+        requestCodec(types.ListTaskPushNotificationConfigs, ListTaskPushNotificationConfigsRequest),
         (request, context) => handler.listTaskPushNotificationConfigs(request, context),
         (page) => ListTaskPushNotificationConfigsResponse.toJSON(page),
       ),
       DeleteTaskPushNotificationConfig: unary(
-        requestCodec(configIdType, DeleteTaskPushNotificationConfigRequest),
+        requestCodec(types.DeleteTaskPushNotificationConfig, DeleteTaskPushNotificationConfigRequest),
         (request, context) => handler.deleteTaskPushNotificationConfig(request, context),
         () => null,
       ),
       GetExtendedAgentCard: unary(
-        requestCodec(configIdType, GetExtendedAgentCardRequest),
+        requestCodec(types.GetExtendedAgentCard, GetExtendedAgentCardRequest),
         (request, context) => handler.getAuthenticatedExtendedAgentCard(request, context),
         (card) => AgentCard.toJSON(card),
       ),
@@ -131,8 +125,9 @@ export function createOperations(handler: A2ARequestHandler): Operations {
       SendStreamingMessage: streaming(sendMessageRequest, (request, context) =>
         handler.sendMessageStream(request, context),
       ),
-      SubscribeToTask: streaming(requestCodec(idType, SubscribeToTaskRequest), (request, context) =>
-        handler.resubscribe(request, context),
+      SubscribeToTask: streaming(
+        requestCodec(types.SubscribeToTask, SubscribeToTaskRequest),
+        (request, context) => handler.resubscribe(request, context),
       ),
     },
   };

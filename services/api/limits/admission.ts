@@ -1,8 +1,8 @@
 /**
  * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
  * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/,
- * /callbacks/ (whose URLs contain a secret), /gemini/webhooks (which Google signs), /console (files without any content of
- * callers) and / (which leads there). A route that is added later is protected by default. It runs before the body or the
+ * /callbacks/ (whose URLs contain a secret), /gemini/webhooks (which Google signs), /openapi.json and /console (without any
+ * content of callers) and / (which leads there). A route that is added later is protected by default. It runs before the body or the
  * message is read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -10,6 +10,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { callbacksPath, geminiWebhooksPath } from '#shared/domain/wait.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { consolePath } from '../console/path.ts';
+import { openApiPath } from '../http/openapi/path.ts';
 import type { AuthenticatedCaller, RequestHeaders } from '../auth/caller.ts';
 import { UnauthenticatedError } from '../auth/errors.ts';
 import type { Authenticate } from '../auth/authenticate.ts';
@@ -195,7 +196,7 @@ export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller 
 function isPublic({ url: path, method }: Pick<RouteOptions, 'url' | 'method'>): boolean {
   // The root serves the card, and operations by POST.
   if (path === '/') return ![method].flat().includes('POST');
-  if (path === consolePath || path === geminiWebhooksPath) return true;
+  if ([consolePath, geminiWebhooksPath, openApiPath].includes(path)) return true;
   const prefixes = [
     '/.well-known/',
     '/health/',

@@ -12,6 +12,7 @@ import { createPushConfigs } from '#services/api/handler/push-configs.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { startApiServer } from '../../support/api-server.ts';
+import { checkAnswers } from '../../support/openapi.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { noLimits, unlimitedQuotas } from '../../support/quotas.ts';
 
@@ -60,6 +61,7 @@ describe('schedules extension', () => {
       },
     );
     ({ url } = server);
+    await checkAnswers(cleanup, url);
   });
 
   async function call(
@@ -186,7 +188,10 @@ describe('schedules extension', () => {
       [{ ...daily, overlap: 'maybe' }, /overlap must be one of skip, queue, cancel, allow/],
       [{ ...daily, catchUpSeconds: 0 }, /catchUpSeconds must be a whole number from 10/],
       [{ ...daily, paused: 'no' }, /paused must be true or false/],
-      [{ ...daily, every: 5 }, /unknown field "every": use cron/],
+      [
+        { ...daily, every: 5 },
+        /^"every" is not a field of this request: it has cron, timeZone, everySeconds,/,
+      ],
       [everyTen, /request must be an object/],
       [{ ...everyTen, request: {} }, /message is missing/],
       [withMessage({ messageId: 'm' }), /request.message.messageId must be omitted/],

@@ -38,6 +38,7 @@ import {
 } from '../../support/database/new-task.ts';
 import { findReads } from '../../support/database/plan.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { checkAnswers } from '../../support/openapi.ts';
 import { noLimits, unlimitedQuotas } from '../../support/quotas.ts';
 import { readSse } from '../../support/sse.ts';
 import { encryptor, webhookTo } from '../../support/webhooks/webhooks.ts';
@@ -129,6 +130,7 @@ describe('acting on several tasks and webhooks', () => {
         webhooks: { ...common, getLimits: async () => noLimits, signing: { keys: [] } },
       },
     ));
+    await checkAnswers(cleanup, url);
   });
 
   async function call(

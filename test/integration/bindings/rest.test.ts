@@ -4,6 +4,7 @@ import { before, beforeEach, describe, test } from 'node:test';
 import { TaskState, type Task } from '@a2a-js/sdk';
 import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { checkAnswers } from '../../support/openapi.ts';
 
 interface RequestOptions {
   method?: string;
@@ -26,6 +27,7 @@ describe('HTTP+JSON', () => {
       createTaskPushNotificationConfig: async (config) => config,
       deleteTaskPushNotificationConfig: async () => undefined,
     }));
+    await checkAnswers(cleanup, url);
   });
   beforeEach(() => {
     listRequests.length = 0;

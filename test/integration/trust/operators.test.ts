@@ -5,6 +5,7 @@ import { createAccept } from '#shared/db/tasks/accept.ts';
 import { aliceKey, apiKeysEnv, sha256 } from '../../support/api-keys.ts';
 import { startApiService, type TestApiService } from '../../support/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { checkAnswers } from '../../support/openapi.ts';
 import { createClaimedTask, newTask } from '../../support/database/new-task.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
@@ -23,6 +24,7 @@ describe('the routes for operators', () => {
       ...env,
       API_KEYS: `${env['API_KEYS']},ops:${sha256(opsKey['x-api-key'])} scopes=read+send+operator`,
     });
+    await checkAnswers(cleanup, api.url);
   });
 
   async function call(

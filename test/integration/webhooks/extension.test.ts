@@ -8,6 +8,7 @@ import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { checkAnswers } from '../../support/openapi.ts';
 import { freePort } from '../../support/ports.ts';
 import { createRawGrpc, createRawJsonRpc, createRawRest } from '../../support/raw-bindings.ts';
 import { scriptedAgent } from '../../support/scripted-stack.ts';
@@ -37,6 +38,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       OWNER_MAX_WEBHOOK_BYTES_PER_HOUR: '1000000000',
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+    await checkAnswers(cleanup, stack.apiUrl);
   });
   test('reads options from the metadata of SendMessage without storing the secret', async (t) => {
     const receiver = await startReceiver(t);

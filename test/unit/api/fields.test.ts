@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { checkFields } from '#services/api/handler/validate/fields.ts';
-import { idType, pushConfigType, sendMessageType } from '#services/api/handler/validate/request-types.ts';
+import { requestTypes } from '#services/api/handler/validate/request-types.ts';
 
 const withMessage = (more: object) => ({ message: { messageId: 'm', role: 'ROLE_USER', ...more } });
 const withPart = (part: unknown) => withMessage({ parts: [part] });
-const check = (json: unknown) => checkFields(sendMessageType, json);
+const check = (json: unknown) => checkFields(requestTypes.SendMessage, json);
 
 describe('fields of a request', () => {
   test('have the types of a2a.proto', () => {
@@ -57,7 +57,7 @@ describe('fields of a request', () => {
   });
 
   test('may be numbers as text, and base64 in either alphabet', () => {
-    assert.deepEqual(checkFields(idType, { id: 'x', historyLength: '2' }), []);
+    assert.deepEqual(checkFields(requestTypes.GetTask, { id: 'x', historyLength: '2' }), []);
     for (const raw of ['', 'aGk', 'aGk=', 'aA==', '-_8', '+/8=', 'aG\r\nk=']) {
       assert.deepEqual(check(withPart({ raw })), [], raw);
     }
@@ -91,7 +91,7 @@ describe('fields of a request', () => {
       assert.ok(warning?.startsWith(`${name} is unknown and was ignored: did you mean ${meant}`), warning);
       assert.deepEqual(others, []);
     }
-    assert.equal(checkFields(pushConfigType, { pushNotificationConfig: {} }).length, 1);
+    assert.equal(checkFields(requestTypes.CreateTaskPushNotificationConfig, { pushNotificationConfig: {} }).length, 1);
   });
 
   test('are ignored if they are unknown and look like none', () => {

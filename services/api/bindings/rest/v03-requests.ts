@@ -103,7 +103,7 @@ const Configuration = v.pipe(
   })),
 );
 
-const Send = object({ message: Message, configuration: v.optional(Configuration), metadata });
+export const Send = object({ message: Message, configuration: v.optional(Configuration), metadata });
 
 /** @throws {RequestMalformedError} if the body is not a SendMessageRequest of A2A 0.3 */
 export function sendParamsFromProto(params: Params): SendParams {
@@ -118,7 +118,7 @@ export function sendParamsFromProto(params: Params): SendParams {
   return parseFields(Send, { ...body, message }) as SendParams;
 }
 
-const Config = object({ pushNotificationConfig: PushConfig });
+export const Config = object({ pushNotificationConfig: PushConfig });
 
 /** @throws {RequestMalformedError} if the body is not a TaskPushNotificationConfig of A2A 0.3 */
 export function configFromProto(taskId: string, params: Params): SetConfigParams {

@@ -20,7 +20,7 @@ import { isUuid } from '#shared/domain/ids.ts';
 import type { OwnersUsage } from '#shared/domain/views.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { checkId } from '../../handler/validate/message.ts';
-import { checkKnown, readTaskIds } from '../body.ts';
+import { readTaskIds } from '../body.ts';
 import {
   registerExtensionRoutes,
   type ExtensionCall,
@@ -29,6 +29,8 @@ import {
 } from '../routes.ts';
 import { readDays, readPageSize } from '../tasks/query.ts';
 import { getSteps, getTask, stepsParameters, taskParameters } from './task.ts';
+import * as schemas from './schemas.ts';
+import type { UndeletedJson } from './schemas.ts';
 
 export interface OpsRoutesParts {
   db: Db;
@@ -37,35 +39,125 @@ export interface OpsRoutesParts {
   log: Logger;
 }
 
-const routes: readonly ExtensionRoute<OpsRoutesParts>[] = (
+export const opsRoutes: readonly ExtensionRoute<OpsRoutesParts>[] = (
   [
-    { method: 'GET', path: '/ops/backlog', handle: async ({ db }) => readBacklog(db) },
-    { method: 'GET', path: '/ops/workers', handle: async ({ db }) => ({ workers: await readWorkers(db) }) },
-    { method: 'GET', path: '/ops/work', query: ['kind', 'pageSize'], handle: getWork },
-    { method: 'GET', path: '/ops/models', handle: async ({ db }) => ({ models: await readModels(db) }) },
-    { method: 'GET', path: '/ops/hosts', handle: async ({ db }) => ({ hosts: await readFailingHosts(db) }) },
-    { method: 'GET', path: '/ops/owners', query: ['all'], handle: getOwners },
+    {
+      method: 'GET',
+      path: '/ops/backlog',
+      operationId: 'GetBacklog',
+      summary: 'Counts the work that waits, and how long it has waited',
+      result: schemas.backlog,
+      handle: async ({ db }) => readBacklog(db),
+    },
+    {
+      method: 'GET',
+      path: '/ops/workers',
+      operationId: 'ListWorkers',
+      summary: 'Lists the workers that run turns',
+      result: schemas.workers,
+      handle: async ({ db }) => ({ workers: await readWorkers(db) }),
+    },
+    {
+      method: 'GET',
+      path: '/ops/work',
+      operationId: 'ListWork',
+      summary: 'Lists turns that make no progress, the oldest first',
+      query: schemas.workQuery,
+      requiredQuery: ['kind'],
+      result: schemas.work,
+      handle: getWork,
+    },
+    {
+      method: 'GET',
+      path: '/ops/models',
+      operationId: 'ListModels',
+      summary: 'Lists the quotas of models',
+      result: schemas.models,
+      handle: async ({ db }) => ({ models: await readModels(db) }),
+    },
+    {
+      method: 'GET',
+      path: '/ops/hosts',
+      operationId: 'ListFailingHosts',
+      summary: 'Lists the hosts of webhooks that fail now',
+      result: schemas.hosts,
+      handle: async ({ db }) => ({ hosts: await readFailingHosts(db) }),
+    },
+    {
+      method: 'GET',
+      path: '/ops/owners',
+      operationId: 'ListOwners',
+      summary: 'Lists the limits of owners and what they use of them',
+      query: schemas.ownersQuery,
+      result: schemas.owners,
+      handle: getOwners,
+    },
     {
       method: 'GET',
       path: '/ops/usage',
-      query: ['since', 'until', 'pageSize'],
+      operationId: 'GetUsageOfOwners',
+      summary: 'Sums tokens and cost by day, of the most costly owners',
+      query: schemas.usageQuery,
+      result: schemas.usage,
       handle: getOwnersUsage,
     },
     {
       method: 'GET',
       path: '/ops/versions',
+      operationId: 'ListVersions',
+      summary: 'Lists the versions of the agent that run or have turns, the newest first',
+      result: schemas.versions,
       handle: async ({ db }) => ({ versions: await countVersions(db) }),
     },
-    { method: 'GET', path: '/ops/undeleted', handle: getUndeleted },
-    { method: 'GET', path: '/ops/tasks/:taskId', query: taskParameters, handle: getTask },
-    { method: 'GET', path: '/ops/tasks/:taskId/steps', query: stepsParameters, handle: getSteps },
-    { method: 'POST', path: '/ops/turns::wake', handle: wake },
-    { method: 'POST', path: '/ops/workers::drain', handle: drain },
+    {
+      method: 'GET',
+      path: '/ops/undeleted',
+      operationId: 'ListUndeleted',
+      summary: 'Lists calls of removed tasks that Google still stores',
+      result: schemas.undeleted,
+      handle: getUndeleted,
+    },
+    {
+      method: 'GET',
+      path: '/ops/tasks/:taskId',
+      operationId: 'GetTaskOfAnyOwner',
+      summary: 'Reads a task of any owner, with its contents cut',
+      query: taskParameters,
+      result: schemas.task,
+      handle: getTask,
+    },
+    {
+      method: 'GET',
+      path: '/ops/tasks/:taskId/steps',
+      operationId: 'ListStepsOfAnyOwner',
+      summary: 'Lists the recorded steps of a turn with their inputs and outputs, cut',
+      query: stepsParameters,
+      result: schemas.steps,
+      handle: getSteps,
+    },
+    {
+      method: 'POST',
+      path: '/ops/turns::wake',
+      operationId: 'WakeTurns',
+      summary: 'Wakes turns by the ids of their tasks, or those that have stalled',
+      body: schemas.wakeBody,
+      result: schemas.woken,
+      handle: wake,
+    },
+    {
+      method: 'POST',
+      path: '/ops/workers::drain',
+      operationId: 'DrainWorker',
+      summary: 'Asks a worker to finish its turns and stop',
+      body: schemas.drainBody,
+      result: schemas.drained,
+      handle: drain,
+    },
   ] satisfies ExtensionRoute<OpsRoutesParts>[]
 ).map((route) => ({ ...route, scope: 'operator' as const }));
 
 export function registerOpsRoutes(app: FastifyInstance, parts: OpsRoutesParts): OpenRoute[] {
-  return registerExtensionRoutes(app, parts, routes);
+  return registerExtensionRoutes(app, parts, opsRoutes);
 }
 
 async function getWork({ db }: OpsRoutesParts, { query }: ExtensionCall): Promise<object> {
@@ -84,7 +176,7 @@ async function getOwnersUsage({ db }: OpsRoutesParts, { query }: ExtensionCall):
 }
 
 /** Model calls of removed tasks that Google still stores. */
-async function getUndeleted({ db }: OpsRoutesParts): Promise<object> {
+async function getUndeleted({ db }: OpsRoutesParts): Promise<{ undeleted: UndeletedJson[] }> {
   const calls = await listUndeletedCalls(db, maxUndeleted);
   return {
     undeleted: calls.map(({ removedAt, nextAt, ...call }) => ({
@@ -99,7 +191,6 @@ const maxUndeleted = 1_000;
 
 /** Wakes turns by their ids, or those that have stalled. */
 async function wake({ db }: OpsRoutesParts, { body }: ExtensionCall): Promise<object> {
-  checkKnown(body, ['taskIds', 'stalled']);
   if ((body['taskIds'] === undefined) === (body['stalled'] !== true)) {
     throw new RequestMalformedError('expected either taskIds, or {"stalled": true}');
   }
@@ -113,7 +204,6 @@ async function wake({ db }: OpsRoutesParts, { body }: ExtensionCall): Promise<ob
 const maxWoken = 1_000;
 
 async function drain({ db, log }: OpsRoutesParts, { body, caller }: ExtensionCall): Promise<object> {
-  checkKnown(body, ['worker']);
   const { worker } = body;
   if (typeof worker !== 'string') throw new RequestMalformedError('worker must be a string');
   checkId('worker', worker, true);

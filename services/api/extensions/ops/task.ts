@@ -8,20 +8,29 @@ import type { Json, JsonObject, Message } from '#shared/domain/message.ts';
 import type { OpsStep, OpsSteps, OpsTask } from '#shared/domain/views.ts';
 import { cut, sliceWhole, cutTexts } from '#shared/mcp/answer.ts';
 import { HttpRequestError } from '../../handler/errors.ts';
+import { integer, text } from '../../http/openapi/schema.ts';
 import type { Query } from '../../http/query.ts';
 import type { ExtensionCall } from '../routes.ts';
-import { readPageSize } from '../tasks/query.ts';
+import { pageParameters, readPageSize } from '../tasks/query.ts';
 
 interface TaskParts {
   db: Db;
 }
 
-export const taskParameters = ['maxChars'];
-export const stepsParameters = ['turn', 'name', 'occurrence', 'maxChars', 'pageSize', 'pageToken'];
-
 const defaultChars = 2_000;
 const maxChars = 20_000;
 const maxInteger = 2 ** 31 - 1;
+
+export const taskParameters = {
+  maxChars: { ...integer, minimum: 1, maximum: maxChars, default: defaultChars },
+};
+export const stepsParameters = {
+  turn: { ...integer, minimum: 1, maximum: maxInteger, description: 'Default: the newest.' },
+  name: text,
+  occurrence: { ...integer, minimum: 0, maximum: maxInteger },
+  ...taskParameters,
+  ...pageParameters,
+};
 
 export async function getTask({ db }: TaskParts, { path, query }: ExtensionCall): Promise<OpsTask> {
   const { message, statusMessage, ...task } = await readTask(db, path['taskId'] ?? '');

@@ -26,8 +26,7 @@ import { checkMessage } from '../../handler/validate/message.ts';
 import { readPriority } from '../priority.ts';
 import { scheduleExtension } from '../schedule.ts';
 import { getWebhookOptions } from '../webhooks/options.ts';
-
-const maxCronLength = 200;
+import { maxCronLength } from './schemas.ts';
 
 export interface ReadParts {
   mediaTypes: MediaTypes;
@@ -52,13 +51,7 @@ export function readScheduleSettings(
   id: string,
   body: Params,
 ): ReadSchedule {
-  const { cron, timeZone, everySeconds, request, overlap, catchUpSeconds, paused, ...others } = body;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw new RequestMalformedError(
-      `the schedule has an unknown field "${unknown}": use cron with timeZone, or everySeconds; request, overlap, catchUpSeconds and paused`,
-    );
-  }
+  const { cron, timeZone, everySeconds, request, overlap, catchUpSeconds, paused } = body;
   const rhythm = readRhythm(cron, timeZone, everySeconds);
   if (paused !== undefined && typeof paused !== 'boolean') {
     throw new RequestMalformedError('paused must be true or false');

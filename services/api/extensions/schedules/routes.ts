@@ -25,12 +25,14 @@ import { instruments } from '#shared/runtime/instruments.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { HttpRequestError, UnavailableError } from '../../handler/errors.ts';
 import { checkId } from '../../handler/validate/message.ts';
+import { object } from '../../http/openapi/schema.ts';
 import type { OwnerQuotas } from '../../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../../limits/quota-error.ts';
 import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
-import { readPageSize } from '../tasks/query.ts';
+import { pageParameters, readPageSize } from '../tasks/query.ts';
 import { firingToJson, scheduleToJson } from './json.ts';
 import { readScheduleSettings, type ReadParts } from './read.ts';
+import * as schemas from './schemas.ts';
 
 export interface ScheduleRoutesParts extends ReadParts {
   db: Db;
@@ -52,20 +54,78 @@ interface ScheduleCall extends ExtensionCall {
 }
 
 const one = '/schedules/:id';
-const pageParameters = ['pageSize', 'pageToken'];
-const routes: readonly ExtensionRoute<ScheduleRoutesParts>[] = [
-  { method: 'GET', path: '/schedules', query: pageParameters, handle: withId(list) },
-  { method: 'PUT', path: one, handle: withId(put) },
-  { method: 'GET', path: one, handle: withId(get) },
-  { method: 'DELETE', path: one, handle: withId(remove) },
-  { method: 'GET', path: `${one}/firings`, query: pageParameters, handle: withId(history) },
-  { method: 'POST', path: `${one}/pause`, handle: withId((parts, call) => pause(parts, call, true)) },
-  { method: 'POST', path: `${one}/resume`, handle: withId((parts, call) => pause(parts, call, false)) },
-  { method: 'POST', path: `${one}/run`, handle: withId(runNow) },
+export const scheduleRoutes: readonly ExtensionRoute<ScheduleRoutesParts>[] = [
+  {
+    method: 'GET',
+    path: '/schedules',
+    operationId: 'ListSchedules',
+    summary: "Lists the caller's schedules",
+    query: pageParameters,
+    result: schemas.schedulePage,
+    handle: withId(list),
+  },
+  {
+    method: 'PUT',
+    path: one,
+    operationId: 'PutSchedule',
+    summary: 'Creates or replaces a schedule',
+    body: schemas.scheduleBody,
+    result: schemas.schedule,
+    handle: withId(put),
+  },
+  {
+    method: 'GET',
+    path: one,
+    operationId: 'GetSchedule',
+    summary: 'Reads a schedule',
+    result: schemas.schedule,
+    handle: withId(get),
+  },
+  {
+    method: 'DELETE',
+    path: one,
+    operationId: 'DeleteSchedule',
+    summary: 'Deletes a schedule; its tasks stay',
+    result: object({}),
+    handle: withId(remove),
+  },
+  {
+    method: 'GET',
+    path: `${one}/firings`,
+    operationId: 'ListFirings',
+    summary: 'Lists what happened at the due times of a schedule, the newest first',
+    query: pageParameters,
+    result: schemas.firingPage,
+    handle: withId(history),
+  },
+  {
+    method: 'POST',
+    path: `${one}/pause`,
+    operationId: 'PauseSchedule',
+    summary: 'Pauses a schedule',
+    result: schemas.schedule,
+    handle: withId((parts, call) => pause(parts, call, true)),
+  },
+  {
+    method: 'POST',
+    path: `${one}/resume`,
+    operationId: 'ResumeSchedule',
+    summary: 'Resumes a schedule from now',
+    result: schemas.schedule,
+    handle: withId((parts, call) => pause(parts, call, false)),
+  },
+  {
+    method: 'POST',
+    path: `${one}/run`,
+    operationId: 'RunSchedule',
+    summary: 'Starts a task of a schedule now',
+    result: schemas.startedTask,
+    handle: withId(runNow),
+  },
 ];
 
 export function registerScheduleRoutes(app: FastifyInstance, parts: ScheduleRoutesParts): void {
-  registerExtensionRoutes(app, parts, routes);
+  registerExtensionRoutes(app, parts, scheduleRoutes);
 }
 
 /** @throws {RequestMalformedError} if the id in the path is not valid */

@@ -5,8 +5,9 @@ import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import { isTerminal } from '#shared/domain/task.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import { checkKnown, readFlag, readTaskIds } from '../body.ts';
+import { readFlag, readTaskIds } from '../body.ts';
 import type { ExtensionCall } from '../routes.ts';
+import type { CancelResult, CancelSummary } from './results.ts';
 
 interface CancelParts {
   db: Db;
@@ -15,8 +16,10 @@ interface CancelParts {
 }
 
 /** May be repeated: a task that was canceled before has ended. */
-export async function cancelTasks(parts: CancelParts, { caller, body }: ExtensionCall): Promise<object> {
-  checkKnown(body, ['taskIds', 'dryRun']);
+export async function cancelTasks(
+  parts: CancelParts,
+  { caller, body }: ExtensionCall,
+): Promise<CancelSummary> {
   const ids = readTaskIds(body);
   const dryRun = readFlag(body, 'dryRun');
   const read = () => readTaskStates(parts.db, caller, ids.filter(isUuid));
@@ -31,7 +34,7 @@ export async function cancelTasks(parts: CancelParts, { caller, body }: Extensio
     canceled.add(id);
   }
   const now = dryRun ? before : await read();
-  const results = ids.map((taskId) => {
+  const results = ids.map((taskId): CancelResult => {
     const state = now.get(taskId);
     if (state === undefined) return { taskId, outcome: 'not_found' };
     return { taskId, outcome: canceled.has(taskId) ? 'canceled' : 'ended', state };

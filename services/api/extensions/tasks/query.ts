@@ -1,17 +1,32 @@
 /** Parameters that several routes of the extension have. */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import { databaseNow } from '#shared/runtime/clock.ts';
+import { day, integer, text } from '../../http/openapi/schema.ts';
 import type { Query } from '../../http/query.ts';
 
 const maxPageSize = 100;
+const defaultPageSize = 50;
 const dayMs = 86_400_000;
 const defaultDays = 30;
 const maxDays = 366;
 const endTime = Date.UTC(10_000, 0, 1);
 
+const pageSize = { ...integer, minimum: 1, maximum: maxPageSize, default: defaultPageSize };
+
+/** Their schemas, for the OpenAPI document. */
+export const pageSizeParameter = { pageSize };
+export const pageParameters = {
+  pageSize,
+  pageToken: { ...text, description: 'The nextPageToken of the page before.' },
+};
+export const dayParameters = {
+  since: { ...day, description: `The first day. Default: ${defaultDays} days up to the last one.` },
+  until: { ...day, description: 'The last day, included. Default: today.' },
+};
+
 /** @throws {RequestMalformedError} */
 export function readPageSize(query: Query): number {
-  const size = query.integer('pageSize') ?? 50;
+  const size = query.integer('pageSize') ?? defaultPageSize;
   if (size >= 1 && size <= maxPageSize) return size;
   throw new RequestMalformedError(`pageSize must be from 1 to ${maxPageSize}, not ${size}`);
 }

@@ -20,10 +20,12 @@ import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { decodeSendMessage, type Params } from '../../handler/operations.ts';
 import type { Send } from '../../handler/send-message.ts';
 import { checkId } from '../../handler/validate/message.ts';
-import { checkKnown, readFlag, readTaskIds } from '../body.ts';
+import { readFlag, readTaskIds } from '../body.ts';
 import type { ExtensionCall } from '../routes.ts';
 import { scheduleExtension } from '../schedule.ts';
 import { restartFromStep } from './restart.ts';
+import type { RerunResult, RerunSummary } from './results.ts';
+import { maxRequestIdLength } from './schemas.ts';
 
 export interface RerunParts {
   db: Db;
@@ -34,11 +36,8 @@ export interface RerunParts {
   log: Logger;
 }
 
-const maxRequestIdLength = 128;
-
-export async function rerunTasks(parts: RerunParts, call: ExtensionCall): Promise<object> {
+export async function rerunTasks(parts: RerunParts, call: ExtensionCall): Promise<RerunSummary> {
   const { body } = call;
-  checkKnown(body, ['taskIds', 'newContext', 'requestId', 'fromStep', 'dryRun']);
   const ids = readTaskIds(body);
   const dryRun = readFlag(body, 'dryRun');
   const [id] = ids;
@@ -52,26 +51,17 @@ export async function rerunTasks(parts: RerunParts, call: ExtensionCall): Promis
   return { dryRun, results: [await restartFromStep(parts, call, id, dryRun)] };
 }
 
-interface Result {
-  taskId: string;
-  outcome: 'started' | 'not_ended' | 'not_found' | 'refused';
-  /** The task that was started, by this request or by an earlier one with its `requestId`. */
-  newTaskId?: string;
-  /** Why it was refused. */
-  message?: string;
-}
-
 async function startAgain(
   parts: RerunParts,
   call: ExtensionCall,
   ids: readonly string[],
   dryRun: boolean,
-): Promise<Result[]> {
+): Promise<RerunResult[]> {
   const { caller, body } = call;
   const newContext = readFlag(body, 'newContext');
   const requestId = readRequestId(body);
   const states = await readTaskStates(parts.db, caller, ids.filter(isUuid));
-  const results: Result[] = [];
+  const results: RerunResult[] = [];
   for (const taskId of ids) {
     const state = states.get(taskId);
     if (state === undefined) results.push({ taskId, outcome: 'not_found' });
@@ -100,7 +90,7 @@ async function startOne(
   { caller, user, context }: Pick<ExtensionCall, 'caller' | 'user' | 'context'>,
   taskId: string,
   options: { messageId: string; newContext: boolean },
-): Promise<Result> {
+): Promise<RerunResult> {
   const source = await readRerunSource(db, taskId);
   if (source === undefined) return { taskId, outcome: 'not_found' };
   const ownContext = createCallContext({

@@ -7,6 +7,8 @@ import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Params } from '../../handler/operations.ts';
 import { checkKnown } from '../body.ts';
 import type { ExtensionCall } from '../routes.ts';
+import type { RerunResult } from './results.ts';
+import { stepBody } from './schemas.ts';
 
 interface RestartParts {
   db: Db;
@@ -22,7 +24,7 @@ export async function restartFromStep(
   { caller, body }: ExtensionCall,
   taskId: string,
   dryRun: boolean,
-): Promise<object> {
+): Promise<RerunResult> {
   const step = readStep(body);
   const restart: Restart = isUuid(taskId)
     ? await restartTurn(db, { wakeupGraceSeconds, dryRun }, caller, taskId, step)
@@ -35,8 +37,8 @@ export async function restartFromStep(
 function toRefusal(
   restart: Exclude<Restart, { kind: 'restarted' }>,
   step: StepName,
-): { outcome: string; message?: string } {
-  const refuse = (message: string) => ({ outcome: 'refused', message });
+): Pick<RerunResult, 'outcome' | 'message'> {
+  const refuse = (message: string) => ({ outcome: 'refused' as const, message });
   switch (restart.kind) {
     case 'not_found':
       return { outcome: 'not_found' };
@@ -65,7 +67,7 @@ function readStep(body: Params): StepName {
   if (typeof step !== 'object' || step === null || Array.isArray(step)) {
     throw new RequestMalformedError('fromStep must be an object, such as {"name": "model", "occurrence": 0}');
   }
-  checkKnown(step as Params, ['name', 'occurrence']);
+  checkKnown(step as Params, stepBody);
   const { name, occurrence = 0 } = step as Record<string, unknown>;
   if (typeof name !== 'string' || name === '')
     throw new RequestMalformedError('fromStep.name must be a string');

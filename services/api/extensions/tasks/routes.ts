@@ -15,6 +15,8 @@ import { cancelTasks } from './cancel.ts';
 import { sendFeed } from './feed.ts';
 import { getStats, getUsage } from './figures.ts';
 import { rerunTasks, type RerunParts } from './rerun.ts';
+import { dayParameters } from './query.ts';
+import * as schemas from './schemas.ts';
 import { search, searchParameters } from './search.ts';
 import { getTimeline } from './timeline.ts';
 
@@ -27,16 +29,70 @@ export interface TasksRoutesParts extends RerunParts {
   pageTokens: PageTokens;
 }
 
-const routes: readonly ExtensionRoute<TasksRoutesParts>[] = [
-  { method: 'GET', path: '/tasks/:taskId/timeline', handle: getTimeline },
-  { method: 'POST', path: '/tasks::cancel', handle: cancelTasks },
-  { method: 'POST', path: '/tasks::rerun', handle: rerunTasks },
-  { method: 'GET', path: '/feed', handle: sendFeed },
-  { method: 'GET', path: '/search', query: searchParameters, handle: search },
-  { method: 'GET', path: '/stats', handle: getStats },
-  { method: 'GET', path: '/usage', query: ['since', 'until'], handle: getUsage },
+export const tasksRoutes: readonly ExtensionRoute<TasksRoutesParts>[] = [
+  {
+    method: 'GET',
+    path: '/tasks/:taskId/timeline',
+    operationId: 'GetTimeline',
+    summary: 'Shows the turns, attempts, steps, events and deliveries of a task, once or as it changes',
+    result: schemas.timeline,
+    events: schemas.timeline,
+    handle: getTimeline,
+  },
+  {
+    method: 'POST',
+    path: '/tasks::cancel',
+    operationId: 'CancelTasks',
+    summary: 'Cancels several tasks',
+    body: schemas.cancelBody,
+    result: schemas.cancelSummary,
+    handle: cancelTasks,
+  },
+  {
+    method: 'POST',
+    path: '/tasks::rerun',
+    operationId: 'RerunTasks',
+    summary: 'Starts ended tasks again as new ones, or runs a turn again from a step',
+    body: schemas.rerunBody,
+    result: schemas.rerunSummary,
+    handle: rerunTasks,
+  },
+  {
+    method: 'GET',
+    path: '/feed',
+    operationId: 'FollowFeed',
+    summary: "Streams every change of the caller's tasks",
+    events: schemas.feedEvent,
+    handle: sendFeed,
+  },
+  {
+    method: 'GET',
+    path: '/search',
+    operationId: 'SearchTasks',
+    summary: "Finds the caller's tasks that meet several conditions, newest status first",
+    query: searchParameters,
+    result: schemas.searchPage,
+    handle: search,
+  },
+  {
+    method: 'GET',
+    path: '/stats',
+    operationId: 'GetStats',
+    summary: "Counts the caller's tasks",
+    result: schemas.stats,
+    handle: getStats,
+  },
+  {
+    method: 'GET',
+    path: '/usage',
+    operationId: 'GetUsage',
+    summary: "Sums the caller's tokens and cost by day and model",
+    query: dayParameters,
+    result: schemas.usageReport,
+    handle: getUsage,
+  },
 ];
 
 export function registerTasksRoutes(app: FastifyInstance, parts: TasksRoutesParts): OpenRoute[] {
-  return registerExtensionRoutes(app, parts, routes);
+  return registerExtensionRoutes(app, parts, tasksRoutes);
 }

@@ -6,25 +6,28 @@ import { searchTasks, type SearchFilter } from '#shared/db/tasks/search.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
 import type { SearchPage } from '#shared/domain/views.ts';
 import type { PageTokens } from '../../handler/page-token.ts';
+import { oneOf, text, time } from '../../http/openapi/schema.ts';
 import type { Query } from '../../http/query.ts';
 import type { ExtensionCall } from '../routes.ts';
-import { readPageSize, readTime } from './query.ts';
-
-export const searchParameters = [
-  'state',
-  'statusSince',
-  'statusBefore',
-  'createdSince',
-  'createdBefore',
-  'agent',
-  'metadataKey',
-  'error',
-  'webhook',
-  'pageSize',
-  'pageToken',
-];
+import { pageParameters, readPageSize, readTime } from './query.ts';
 
 const maxTextChars = 200;
+
+const condition = { ...text, minLength: 1, maxLength: maxTextChars };
+
+/** In the order of the parameters; `readFilter` checks them. */
+export const searchParameters = {
+  state: { ...text, description: `One of ${taskStates.join(', ')}, or several with commas between them.` },
+  statusSince: time,
+  statusBefore: time,
+  createdSince: time,
+  createdBefore: time,
+  agent: condition,
+  metadataKey: condition,
+  error: condition,
+  webhook: oneOf(['failing', 'disabled']),
+  ...pageParameters,
+};
 
 export async function search(
   { db, pageTokens }: { db: Db; pageTokens: PageTokens },

@@ -21,10 +21,10 @@ import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Params } from '../../handler/operations.ts';
 import type { PageTokens } from '../../handler/page-token.ts';
 import { checkId } from '../../handler/validate/message.ts';
-import { checkKnown, maxItems, readFlag, readList, readTaskId } from '../body.ts';
+import { maxItems, readFlag, readList, readTaskId } from '../body.ts';
 import type { ExtensionCall } from '../routes.ts';
 import { readPageSize } from '../tasks/query.ts';
-import { attemptToJson, webhookToJson } from './json.ts';
+import { attemptToJson, webhookToJson, type AttemptJson, type WebhookJson } from './json.ts';
 import { checkSentBytes } from './sent-bytes.ts';
 
 export interface AllWebhooksParts {
@@ -51,17 +51,34 @@ export async function listAllWebhooks(
   return { webhooks: webhooks.map(ownWebhookToJson), nextPageToken: signPlace(pageTokens, next, listing) };
 }
 
-function ownWebhookToJson(webhook: OwnWebhook): object {
+export interface OwnWebhookJson extends WebhookJson {
+  taskId: string;
+  health: WebhookHealth;
+  /** At its newest event. */
+  lastAttempt?: AttemptJson & { event: number };
+}
+
+function ownWebhookToJson(webhook: OwnWebhook): OwnWebhookJson {
   const { taskId, health, lastAttempt } = webhook;
   return {
     taskId,
     ...webhookToJson(webhook),
     health,
-    ...(lastAttempt !== null && { lastAttempt: attemptToJson(lastAttempt) }),
+    ...(lastAttempt !== null && {
+      lastAttempt: { event: lastAttempt.event, ...attemptToJson(lastAttempt) },
+    }),
   };
 }
 
-type Outcome = 'redelivered' | 'nothing' | 'later' | 'not_found';
+export interface RedeliverySummary {
+  dryRun: boolean;
+  /** Deliveries that are sent again. */
+  count: number;
+  webhooks: RedeliveryResult[];
+  nextPageToken: string;
+  /** When the rest may be requested, if some were left for later. */
+  retryAfterSeconds?: number;
+}
 
 interface Selection {
   since: Date;
@@ -80,7 +97,7 @@ interface Selection {
 export async function redeliverSelection(
   parts: AllWebhooksParts,
   { caller, body }: ExtensionCall,
-): Promise<object> {
+): Promise<RedeliverySummary> {
   const { db, pageTokens } = parts;
   const selection = readSelection(body);
   const { since, filter, dryRun } = selection;
@@ -115,10 +132,10 @@ export async function redeliverSelection(
   };
 }
 
-interface Result {
+export interface RedeliveryResult {
   taskId: string;
   id: string;
-  outcome: Outcome;
+  outcome: 'redelivered' | 'nothing' | 'later' | 'not_found';
   /** Deliveries that are sent again. */
   count?: number;
 }
@@ -127,9 +144,9 @@ async function redeliverAll(
   parts: AllWebhooksParts,
   caller: Caller,
   wanted: { keys: readonly ConfigKey[]; counts: ReadonlyMap<string, number>; since: Date; dryRun: boolean },
-): Promise<{ results: Result[]; retryAfterSeconds: number | undefined }> {
+): Promise<{ results: RedeliveryResult[]; retryAfterSeconds: number | undefined }> {
   let retryAfterSeconds: number | undefined;
-  const results: Result[] = [];
+  const results: RedeliveryResult[] = [];
   for (const key of wanted.keys) {
     const result = { taskId: key.taskId, id: key.configId };
     const found = wanted.counts.get(toConfigText(key));
@@ -159,7 +176,6 @@ async function redeliverAll(
 
 /** @throws {RequestMalformedError} if a field is not valid */
 function readSelection(body: Params): Selection {
-  checkKnown(body, ['since', 'webhooks', 'health', 'host', 'pageToken', 'dryRun']);
   const { since, health, host, pageToken = '' } = body;
   const time = typeof since === 'string' ? Date.parse(since) : NaN;
   if (Number.isNaN(time)) {

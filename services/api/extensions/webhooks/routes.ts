@@ -25,6 +25,7 @@ import type { Query } from '../../http/query.ts';
 import { registerExtensionRoutes, type ExtensionRoute, type OpenRoute } from '../routes.ts';
 import { readPageSize } from '../tasks/query.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
+import * as schemas from './schemas.ts';
 import { listAllWebhooks, redeliverSelection, type AllWebhooksParts } from './all.ts';
 import { checkSentBytes } from './sent-bytes.ts';
 
@@ -49,26 +50,84 @@ type Handle = (parts: WebhookRoutesParts, call: Call) => Promise<unknown>;
 
 const listPath = '/tasks/:taskId/webhooks';
 const configPath = `${listPath}/:configId`;
-const routes: readonly ExtensionRoute<WebhookRoutesParts>[] = [
+export const webhookRoutes: readonly ExtensionRoute<WebhookRoutesParts>[] = [
   {
     method: 'GET',
     path: '/webhooks',
-    query: ['health', 'host', 'pageSize', 'pageToken'],
+    operationId: 'ListOwnWebhooks',
+    summary: "Lists the webhooks of the caller's tasks, the worst health first",
+    query: schemas.webhookQuery,
+    result: schemas.ownWebhookPage,
     handle: listAllWebhooks,
   },
-  { method: 'POST', path: '/webhooks::redeliver', handle: redeliverSelection },
-  { method: 'GET', path: listPath, handle: forTask(listWebhooks) },
-  { method: 'GET', path: configPath, handle: forTask(getWebhook) },
+  {
+    method: 'POST',
+    path: '/webhooks::redeliver',
+    operationId: 'RedeliverWebhooks',
+    summary: 'Repeats failed deliveries of several webhooks',
+    body: schemas.selectionBody,
+    result: schemas.selectionResult,
+    handle: redeliverSelection,
+  },
+  {
+    method: 'GET',
+    path: listPath,
+    operationId: 'ListWebhooks',
+    summary: 'Lists the webhooks of a task',
+    result: schemas.webhookList,
+    handle: forTask(listWebhooks),
+  },
+  {
+    method: 'GET',
+    path: configPath,
+    operationId: 'GetWebhook',
+    summary: 'Reads a webhook with its state',
+    result: schemas.webhook,
+    handle: forTask(getWebhook),
+  },
   {
     method: 'GET',
     path: `${configPath}/deliveries`,
-    query: ['state', 'pageSize', 'pageToken'],
+    operationId: 'ListDeliveries',
+    summary: 'Lists the deliveries of a webhook and their attempts, the newest event first',
+    query: schemas.deliveryQuery,
+    result: schemas.deliveryPage,
     handle: forTask(listWebhookDeliveries),
   },
-  { method: 'POST', path: `${configPath}/deliveries/:event/redeliver`, handle: forTask(redeliverEvent) },
-  { method: 'POST', path: `${configPath}/redeliver`, handle: forTask(redeliverFailed) },
-  { method: 'POST', path: `${configPath}/test`, handle: forTask(sendTest) },
-  { method: 'POST', path: `${configPath}/secret`, handle: forTask(changeSecret) },
+  {
+    method: 'POST',
+    path: `${configPath}/deliveries/:event/redeliver`,
+    operationId: 'RedeliverEvent',
+    summary: 'Sends an event again',
+    result: schemas.deliveryCount,
+    handle: forTask(redeliverEvent),
+  },
+  {
+    method: 'POST',
+    path: `${configPath}/redeliver`,
+    operationId: 'RedeliverFailed',
+    summary: 'Repeats the deliveries of a webhook that have failed since a time',
+    body: schemas.redeliverBody,
+    result: schemas.deliveryCount,
+    handle: forTask(redeliverFailed),
+  },
+  {
+    method: 'POST',
+    path: `${configPath}/test`,
+    operationId: 'TestWebhook',
+    summary: 'Sends a test',
+    result: schemas.deliveryCount,
+    handle: forTask(sendTest),
+  },
+  {
+    method: 'POST',
+    path: `${configPath}/secret`,
+    operationId: 'ChangeWebhookSecret',
+    summary: 'Changes the secret that signs the webhooks, and returns it once',
+    body: schemas.secretBody,
+    result: schemas.secretResult,
+    handle: forTask(changeSecret),
+  },
 ];
 
 export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutesParts): OpenRoute[] {
@@ -78,7 +137,7 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       .header('cache-control', 'public, max-age=300')
       .send(JSON.stringify(publicJwks(parts.signing.keys))),
   );
-  return registerExtensionRoutes(app, parts, routes);
+  return registerExtensionRoutes(app, parts, webhookRoutes);
 }
 
 function forTask(handle: Handle): ExtensionRoute<WebhookRoutesParts>['handle'] {
@@ -166,8 +225,11 @@ async function changeSecret(parts: WebhookRoutesParts, call: Call): Promise<unkn
   if (typeof secret !== 'string') throw new RequestMalformedError('secret must be a string');
   const problem = signingSecretProblem(secret);
   if (problem !== undefined) throw new RequestMalformedError(`secret is not valid: ${problem}`);
-  if (typeof overlapSeconds !== 'number' || !(overlapSeconds >= 0 && overlapSeconds <= 30 * daySeconds)) {
-    throw new RequestMalformedError(`overlapSeconds must be a number from 0 to ${30 * daySeconds}`);
+  if (
+    typeof overlapSeconds !== 'number' ||
+    !(overlapSeconds >= 0 && overlapSeconds <= schemas.maxOverlapSeconds)
+  ) {
+    throw new RequestMalformedError(`overlapSeconds must be a number from 0 to ${schemas.maxOverlapSeconds}`);
   }
   const { taskId, configId } = call;
   const encrypted = parts.encryptor.encrypt(secret, { taskId, configId, column: 'signing_secret' });

@@ -6,12 +6,21 @@ import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import { findSimilar } from './similar.ts';
 
 /** The type of a field in ProtoJSON. `value` is any JSON, null included. */
-export type FieldType = ScalarType | { list: FieldType } | MessageType;
+export type FieldType = ScalarType | EnumType | { list: FieldType } | MessageType;
 
-type ScalarType = 'string' | 'bytes' | 'boolean' | 'integer' | 'enum' | 'object' | 'value';
+type ScalarType = 'string' | 'bytes' | 'boolean' | 'integer' | 'object' | 'value';
+
+/** Only that it is a name or a number is checked here: the codec of the SDK knows the values. */
+interface EnumType {
+  values: readonly string[];
+}
 
 export interface MessageType {
+  /** In the OpenAPI document. */
+  name?: string;
   fields: Readonly<Record<string, FieldType>>;
+  /** For the OpenAPI document: the handler checks which fields are missing. */
+  required?: readonly string[];
   /** Fields of which a message has at most one. */
   oneOf?: readonly string[];
   /** Names of A2A 0.3 and what to send instead. */
@@ -58,7 +67,8 @@ class FieldChecker {
       const expected = findScalarProblem(type, value);
       if (expected !== undefined) throw this.#wrongType(expected);
     } else if ('fields' in type) this.checkMessage(type, value);
-    else this.#checkList(type.list, value);
+    else if ('list' in type) this.#checkList(type.list, value);
+    else if (typeof value !== 'string' && typeof value !== 'number') throw this.#wrongType('a string');
   }
 
   #checkList(type: FieldType, value: unknown): void {
@@ -123,8 +133,6 @@ function findScalarProblem(kind: ScalarType, value: unknown): string | undefined
       return typeof value === 'number' || (typeof value === 'string' && /^-?\d{1,10}$/.test(value))
         ? undefined
         : 'a whole number';
-    case 'enum':
-      return typeof value === 'string' || typeof value === 'number' ? undefined : 'a string';
     case 'object':
       return isObject(value) ? undefined : 'an object';
     case 'value':

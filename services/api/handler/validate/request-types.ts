@@ -1,9 +1,12 @@
 /** The messages of a2a.proto that requests consist of, for `checkFields`. */
+import { taskStates } from '#shared/domain/task.ts';
 import type { MessageType } from './fields.ts';
 
 const texts = { list: 'string' } as const;
 
-const part: MessageType = {
+/** Its OpenAPI schema has a name for each content. */
+export const part: MessageType = {
+  name: 'Part',
   fields: {
     text: 'string',
     raw: 'bytes',
@@ -17,12 +20,14 @@ const part: MessageType = {
   formerNames: { file: 'url or raw', mimeType: 'mediaType', name: 'filename', uri: 'url', bytes: 'raw' },
 };
 
-const message: MessageType = {
+export const message: MessageType = {
+  name: 'Message',
+  required: ['messageId', 'role', 'parts'],
   fields: {
     messageId: 'string',
     contextId: 'string',
     taskId: 'string',
-    role: 'enum',
+    role: { values: ['ROLE_USER', 'ROLE_AGENT'] },
     parts: { list: part },
     metadata: 'object',
     extensions: texts,
@@ -31,7 +36,9 @@ const message: MessageType = {
   formerNames: { content: 'parts' },
 };
 
-const pushConfig: MessageType = {
+export const pushConfigType: MessageType = {
+  name: 'TaskPushNotificationConfig',
+  required: ['url'],
   fields: {
     tenant: 'string',
     id: 'string',
@@ -39,6 +46,7 @@ const pushConfig: MessageType = {
     url: 'string',
     token: 'string',
     authentication: {
+      name: 'AuthenticationInfo',
       fields: { scheme: 'string', credentials: 'string' },
       formerNames: { schemes: 'scheme' },
     },
@@ -47,13 +55,16 @@ const pushConfig: MessageType = {
 };
 
 export const sendMessageType: MessageType = {
+  name: 'SendMessageRequest',
+  required: ['message'],
   fields: {
     tenant: 'string',
     message,
     configuration: {
+      name: 'SendMessageConfiguration',
       fields: {
         acceptedOutputModes: texts,
-        taskPushNotificationConfig: pushConfig,
+        taskPushNotificationConfig: pushConfigType,
         historyLength: 'integer',
         returnImmediately: 'boolean',
       },
@@ -67,24 +78,24 @@ export const sendMessageType: MessageType = {
   },
 };
 
-export const pushConfigType = pushConfig;
-
 /** Requests that identify a task, a config, or a page of them. */
-export const idType: MessageType = {
+const idType: MessageType = {
   fields: { tenant: 'string', id: 'string', historyLength: 'integer', metadata: 'object' },
+  required: ['id'],
   formerNames: { taskId: 'id' },
 };
 
-export const configIdType: MessageType = {
+const configIdType: MessageType = {
   fields: { tenant: 'string', taskId: 'string', id: 'string', pageSize: 'integer', pageToken: 'string' },
+  required: ['taskId'],
   formerNames: { pushNotificationConfigId: 'id' },
 };
 
-export const listTasksType: MessageType = {
+const listTasksType: MessageType = {
   fields: {
     tenant: 'string',
     contextId: 'string',
-    status: 'enum',
+    status: { values: ['TASK_STATE_UNSPECIFIED', ...taskStates] },
     pageSize: 'integer',
     pageToken: 'string',
     historyLength: 'integer',
@@ -92,3 +103,18 @@ export const listTasksType: MessageType = {
     includeArtifacts: 'boolean',
   },
 };
+
+/** The request of each operation. */
+export const requestTypes = {
+  SendMessage: sendMessageType,
+  SendStreamingMessage: sendMessageType,
+  GetTask: idType,
+  ListTasks: listTasksType,
+  CancelTask: idType,
+  SubscribeToTask: idType,
+  CreateTaskPushNotificationConfig: pushConfigType,
+  GetTaskPushNotificationConfig: configIdType,
+  ListTaskPushNotificationConfigs: configIdType,
+  DeleteTaskPushNotificationConfig: configIdType,
+  GetExtendedAgentCard: { ...configIdType, required: [] },
+} satisfies Record<string, MessageType>;

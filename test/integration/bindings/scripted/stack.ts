@@ -5,6 +5,7 @@
 import { before } from 'node:test';
 import { createSuiteCleanup } from '../../../support/cleanup.ts';
 import { freePort } from '../../../support/ports.ts';
+import { checkAnswers } from '../../../support/openapi.ts';
 import { scriptedAgent } from '../../../support/scripted-stack.ts';
 import { startStack, type RunningService, type Stack } from '../../../support/stack.ts';
 
@@ -15,4 +16,5 @@ export let api: RunningService;
 before(async () => {
   stack = await startStack(cleanup, { AGENT_MODULE: scriptedAgent, GRPC_PORT: String(grpcPort) });
   [api] = await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+  await checkAnswers(cleanup, stack.apiUrl);
 });

@@ -1,0 +1,2 @@
+/** The path of the OpenAPI document. */
+export const openApiPath = '/openapi.json';
