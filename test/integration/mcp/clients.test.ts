@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { resultFromTaskOutcome } from '@modelcontextprotocol/ext-tasks/client';
+import { approvalExtension, createApprovalPart, createApprovalRequest } from '#shared/agent/approval.ts';
 import { aliceKey, apiKeysEnv } from '../../support/api-keys.ts';
 import { startApiService, type TestApiService } from '../../support/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
@@ -51,6 +52,32 @@ describe('clients of MCP', () => {
       const result = resultFromTaskOutcome(outcome) as Json;
       assert.equal(result.content[0].text, 'done');
       await session.close();
+      await client.close();
+    });
+
+    test(`approve a call with answer_task in ${revision}`, async () => {
+      const client = await connectClient(api.url, aliceKey, revision);
+      const { tools } = await client.listTools();
+      const started = await client.callTool({ name: tools[0]!.name, arguments: { text: 'work' } });
+      const { taskId } = started.structuredContent as Json;
+      const requests = await askForApproval(taskId);
+      const asked = await client.callTool({ name: 'get_task', arguments: { taskId } });
+      const { state, approvals } = asked.structuredContent as Json;
+      assert.deepEqual(
+        [state, ...approvals.map(({ tool }: Json) => tool)],
+        ['auth-required', 'cancel_order', 'refund'],
+      );
+      const decisions = approvals.map(({ id, argumentsHash }: Json, index: number) => ({
+        id,
+        argumentsHash,
+        approve: index === 0,
+      }));
+      await client.callTool({ name: 'answer_task', arguments: { taskId, decisions } });
+      assert.deepEqual(await readDecisions(taskId), decisions);
+      assert.deepEqual(
+        decisions.map(({ id }: Json) => id),
+        requests.map(({ id }) => id),
+      );
       await client.close();
     });
 
@@ -106,6 +133,51 @@ describe('clients of MCP', () => {
     assert.ok(direct.description);
     assert.deepEqual(direct, bySdk);
   });
+
+  test('approve calls of a task in 2026-07-28', async () => {
+    const client = await connectClient(api.url, aliceKey, '2026-07-28');
+    const { tools } = await client.listTools();
+    const session = openTaskSession(client, api.url, aliceKey, {
+      onInputRequest: (async ({ params }: Json) =>
+        params.message.includes('cancel_order')
+          ? { action: 'accept', content: { approve: true, note: 'go ahead' } }
+          : { action: 'decline' }) as never,
+    });
+    const execution = await session.callTool(tools[0]!.name, { text: 'work' });
+    const { taskId } = execution.handle!;
+    const settled = execution.settle();
+    const [first, second] = await askForApproval(taskId);
+    const turn = await untilAnswered(taskId);
+    await turn.end({ state: 'TASK_STATE_COMPLETED' });
+    await settled;
+    assert.deepEqual(await readDecisions(taskId), [
+      { id: first!.id, argumentsHash: first!.argumentsHash, approve: true, reason: 'go ahead' },
+      { id: second!.id, argumentsHash: second!.argumentsHash, approve: false },
+    ]);
+    await session.close();
+    await client.close();
+  });
+
+  /** Ends the turn of a task with two calls that need approval. */
+  async function askForApproval(taskId: string): Promise<ReturnType<typeof createApprovalRequest>[]> {
+    const requests = ['cancel_order', 'refund'].map((tool, index) =>
+      createApprovalRequest(`1.1.${index}`, tool, { order: '1002' }),
+    );
+    const message = [{ text: 'Approve?' }, createApprovalPart(requests)];
+    await (await playTurn(api.db, taskId)).end({ state: 'TASK_STATE_AUTH_REQUIRED', message });
+    return requests;
+  }
+
+  async function readDecisions(taskId: string): Promise<Json> {
+    const { message } = await api.db
+      .selectFrom('messages')
+      .select('message')
+      .where('task_id', '=', taskId)
+      .where('turn', '=', 2)
+      .executeTakeFirstOrThrow();
+    return (message as Json).parts.find(({ data }: Json) => data !== undefined).data[approvalExtension]
+      .decisions;
+  }
 
   /** Claims the turn of the answer once it is there. */
   async function untilAnswered(taskId: string): ReturnType<typeof playTurn> {
