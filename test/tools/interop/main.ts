@@ -18,6 +18,7 @@ import type { InteropClient } from './client.ts';
 import { a2aJs02 } from './clients/a2a-js-0.2.ts';
 import { adk } from './clients/adk.ts';
 import { geminiCli } from './clients/gemini-cli.ts';
+import { geminiCliMcp } from './clients/gemini-cli-mcp.ts';
 import { mastra } from './clients/mastra.ts';
 import { strands } from './clients/strands.ts';
 
@@ -38,6 +39,7 @@ const clients: Record<string, InteropClient> = {
   'a2a-js-0.2': a2aJs02,
   adk,
   'gemini-cli': geminiCli,
+  'gemini-cli-mcp': geminiCliMcp,
   mastra,
   strands,
 };
@@ -93,7 +95,11 @@ try {
   }
   const installed = await install();
   const grpcPort = String(await freePort());
-  const stack = await startStack(cleanup, { AGENT_MODULE: scriptedAgent, GRPC_PORT: grpcPort });
+  const stack = await startStack(cleanup, {
+    AGENT_MODULE: scriptedAgent,
+    GRPC_PORT: grpcPort,
+    SEND_WAIT_SECONDS: '10',
+  });
   await Promise.all([stack.start('api'), stack.start('worker')]);
   console.log('| client | binding | check | outcome |\n|---|---|---|---|');
   for (const client of names) {
