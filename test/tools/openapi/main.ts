@@ -4,13 +4,14 @@
  * stream and cancel tasks and configure webhooks. The packages are installed into a temporary folder (200 MB; kept for the
  * next run).
  */
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import { createCleanup } from '../../support/cleanup.ts';
+import { globalSetup, globalTeardown } from '../../support/global-setup.ts';
 import { scriptedAgent } from '../../support/scripted-stack.ts';
 import { startStack } from '../../support/stack.ts';
 
@@ -60,7 +61,11 @@ const compilerOptions = {
   rootDir: '.',
 };
 
+/** A step that takes longer has failed. */
+const stepMs = 60_000;
+
 const cleanup = createCleanup();
+await globalSetup();
 try {
   const folder = await install();
   const stack = await startStack(cleanup, { AGENT_MODULE: scriptedAgent });
@@ -78,32 +83,35 @@ try {
   ] as const) {
     write(name, await (await fetch(`${stack.apiUrl}/openapi.json?A2A-Version=${version}`)).json());
   }
-  write('redocly.json', redocly);
+  // JSON is YAML too.
+  write('redocly.yaml', redocly);
   write('tsconfig.json', { compilerOptions, include: ['*.ts', 'generated'] });
   writeFileSync(join(work, 'openapi-ts.config.mjs'), `export default ${JSON.stringify(heyApi)};\n`);
 
-  const run = (what: string, command: string, ...args: string[]): void => {
-    const { status, stdout, stderr } = spawnSync(command, args, {
-      cwd: work,
-      encoding: 'utf8',
-      env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' },
-    });
-    console.log(`${status === 0 ? 'ok  ' : 'FAIL'} ${what}`);
-    if (status === 0) return;
-    console.log(stdout + stderr);
-    process.exitCode = 1;
+  // Not synchronously: the emulators of the stack run in this process.
+  const run = async (what: string, command: string, ...args: string[]): Promise<void> => {
+    const env = { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' };
+    try {
+      await promisify(execFile)(command, args, { cwd: work, env, timeout: stepMs, maxBuffer: 2 ** 26 });
+      console.log(`ok   ${what}`);
+    } catch (error) {
+      const { stdout, stderr } = error as { stdout: string; stderr: string };
+      console.log(`FAIL ${what}\n${stdout}${stderr}`);
+      process.exitCode = 1;
+    }
   };
-  const runPackage = (what: string, name: string, ...args: string[]): void =>
+  const runPackage = (what: string, name: string, ...args: string[]): Promise<void> =>
     run(what, process.execPath, join(folder, 'node_modules/.bin', name), ...args);
-  const lint = ['--config', 'redocly.json', '--format', 'stylish'];
-  runPackage('redocly lint', 'redocly', 'lint', 'openapi.json', ...lint);
-  runPackage('redocly lint, A2A 0.3', 'redocly', 'lint', 'openapi-0.3.json', ...lint);
-  runPackage('openapi-typescript', 'openapi-typescript', 'openapi.json', '-o', 'generated/schema.ts');
-  runPackage('@hey-api/openapi-ts', 'openapi-ts');
-  runPackage('tsc --strict', 'tsc');
+  const lint = ['--config', 'redocly.yaml', '--format', 'stylish'];
+  await runPackage('redocly lint', 'redocly', 'lint', 'openapi.json', ...lint);
+  await runPackage('redocly lint, A2A 0.3', 'redocly', 'lint', 'openapi-0.3.json', ...lint);
+  await runPackage('openapi-typescript', 'openapi-typescript', 'openapi.json', '-o', 'generated/schema.ts');
+  await runPackage('@hey-api/openapi-ts', 'openapi-ts');
+  await runPackage('tsc --strict', 'tsc');
   for (const client of ['openapi-fetch', 'hey-api']) {
-    run(`client of ${client}`, process.execPath, `compiled/${client}.js`, stack.apiUrl);
+    await run(`client of ${client}`, process.execPath, `compiled/${client}.js`, stack.apiUrl);
   }
 } finally {
   await cleanup.run();
+  await globalTeardown();
 }

@@ -91,7 +91,10 @@ describe('fields of a request', () => {
       assert.ok(warning?.startsWith(`${name} is unknown and was ignored: did you mean ${meant}`), warning);
       assert.deepEqual(others, []);
     }
-    assert.equal(checkFields(requestTypes.CreateTaskPushNotificationConfig, { pushNotificationConfig: {} }).length, 1);
+    assert.equal(
+      checkFields(requestTypes.CreateTaskPushNotificationConfig, { pushNotificationConfig: {} }).length,
+      1,
+    );
   });
 
   test('are ignored if they are unknown and look like none', () => {

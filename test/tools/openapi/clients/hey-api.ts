@@ -42,7 +42,15 @@ assert.equal(missing.response?.status, 404);
 assert.ok(missing.error !== undefined && 'error' in missing.error);
 assert.equal(missing.error.error.status, 'NOT_FOUND');
 
-const { stream } = await sendStreamingMessage({ headers, body: { message: toMessage('say hello') } });
+const { stream } = await sendStreamingMessage({
+  headers,
+  body: { message: toMessage('say hello') },
+  // Otherwise it repeats a request that is refused.
+  sseMaxRetryAttempts: 1,
+  onSseError: (error) => {
+    throw error;
+  },
+});
 const events: StreamResponse[] = [];
 for await (const event of stream) events.push(event);
 const artifacts = events.flatMap((event) =>
