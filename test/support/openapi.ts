@@ -49,6 +49,12 @@ export class DocumentCheck {
   /** Returns the path of the document; undefined if it has none for this request. */
   findPath(method: string, path: string): string | undefined {
     const [pathname = ''] = path.split('?');
+    // The tenant may be in the path.
+    const plain = pathname.replace(/^\/a2a\/v1\/[^/]+\//, '/a2a/v1/');
+    return this.#findExact(method, pathname) ?? this.#findExact(method, plain);
+  }
+
+  #findExact(method: string, pathname: string): string | undefined {
     const found = this.#paths.filter((each) => each.pattern.test(pathname)).map((each) => each.path);
     // The one without a parameter is meant.
     const [best] = found.sort((a, b) => a.split('{').length - b.split('{').length);
