@@ -1,7 +1,7 @@
 /**
  * `npm run openapi` checks the OpenAPI document of a running stack: with the linter of Redocly, and with clients that
  * openapi-typescript and @hey-api/openapi-ts generate from it. The clients are compiled in strict mode, and send, read, list,
- * stream and cancel tasks and configure webhooks. The packages are installed into a temporary folder (200 MB; kept for the
+ * stream and cancel tasks and configure webhooks. The packages are installed into a temporary folder (75 MB; kept for the
  * next run).
  */
 import { execFile } from 'node:child_process';
