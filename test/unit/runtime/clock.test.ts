@@ -6,7 +6,7 @@ import { createDatabaseClock, databaseClock } from '#shared/runtime/clock.ts';
 
 /** Logs and commands have the time of their machine, ids of messages need no exact one, and HTTP dates go with those of Node. */
 const ownClock =
-  /^(shared\/(runtime\/(clock|log)|db\/client\/clock-readings|domain\/ids)|services\/(local|admin|cli)\/.*|services\/api\/card\/routes)\.ts$/;
+  /^(shared\/(runtime\/(clock|log)|db\/client\/clock-readings|domain\/ids)|services\/(local|admin|cli)\/.*|services\/api\/http\/static-document)\.ts$/;
 
 const hourMs = 3_600_000;
 
