@@ -39,14 +39,6 @@ export interface WebhookJob extends RequestTemplate {
   answerMs?: number;
   /** Tasks a second, independent of the answers. Default: each connection sends its next task when it is answered. */
   rate?: number;
-  /** True: ends when all tasks are sent. A BacklogJob then measures their webhooks. */
-  backlog?: boolean;
-}
-
-/** Measures how fast webhooks arrive that were held up, from its start until `count` of them have arrived. */
-export interface BacklogJob {
-  kind: 'backlog';
-  count: number;
 }
 
 /** Starts a receiver of webhooks that stays open, and has its port as the only id of its result. */
@@ -59,7 +51,6 @@ export type Job =
   | (RequestJob & { kind: 'open' })
   | StreamJob
   | WebhookJob
-  | BacklogJob
   | ReceiverJob;
 
 export interface JobResult {

@@ -7,7 +7,7 @@ import { Connection } from './http/client.ts';
 import type { Job, JobResult, RequestJob, StreamJob } from './jobs.ts';
 import { fill, now, summarise } from './requests.ts';
 import { serveParent } from './serve-parent.ts';
-import { openReceiver, receiveBacklog, receiveWebhooks } from './webhook-load.ts';
+import { openReceiver, receiveWebhooks } from './webhook-load.ts';
 
 serveParent(async (job: Job) => ({ result: await run(job) }));
 
@@ -19,8 +19,6 @@ function run(job: Job): Promise<JobResult> {
       return readStreams(job);
     case 'webhooks':
       return receiveWebhooks(job);
-    case 'backlog':
-      return receiveBacklog(job);
     case 'receiver':
       return openReceiver();
     case 'open':

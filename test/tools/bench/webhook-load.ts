@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from './http/client.ts';
 import { listen } from './http/server.ts';
-import type { BacklogJob, JobResult, WebhookJob } from './jobs.ts';
+import type { JobResult, WebhookJob } from './jobs.ts';
 import { fill, now, summarise } from './requests.ts';
 
 /** Each receiver has an address of its own, because the dispatcher shares its attempts by host. */
@@ -40,8 +40,6 @@ async function openReceivers({ receivers = 1, hanging = 0, answerMs = 0 }: Webho
   };
 }
 
-let heldUp: Receivers | undefined;
-
 /** Measures from the timestamp of an event to its arrival. */
 export async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
   const { receivers = 1, hanging = 0 } = job;
@@ -61,7 +59,7 @@ export async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
     if (text.includes('"error"')) throw new Error(text);
   };
   if (job.rate === undefined) {
-    const isIdle = job.connections === 1 && job.backlog !== true;
+    const isIdle = job.connections === 1;
     await Promise.all(
       Array.from({ length: job.connections }, async () => {
         while (sent < job.count) {
@@ -81,29 +79,10 @@ export async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
     await Promise.all(sending);
   }
   for (const connection of free) connection.close();
-  if (job.backlog === true) {
-    heldUp = opened;
-    return { perSecond: (sent * 1000) / (performance.now() - from), latencies: summarise([]), ids: [] };
-  }
   await opened.untilArrived(awaited);
-  const result = summariseArrivals(opened, from);
-  opened.close();
-  return result;
-}
-
-/** Measures the webhooks of tasks that an earlier job has sent. */
-export async function receiveBacklog({ count }: BacklogJob): Promise<JobResult> {
-  if (heldUp === undefined) throw new Error('no job has sent tasks whose webhooks are held up');
-  const from = performance.now();
-  await heldUp.untilArrived(count);
-  const result = summariseArrivals(heldUp, from);
-  heldUp.close();
-  heldUp = undefined;
-  return result;
-}
-
-function summariseArrivals({ latencies }: Receivers, from: number): JobResult {
+  const { latencies } = opened;
   const perSecond = (latencies.length * 1000) / (performance.now() - from);
+  opened.close();
   return { perSecond, latencies: summarise(latencies), ids: [] };
 }
 

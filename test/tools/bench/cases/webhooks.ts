@@ -3,10 +3,9 @@
  * the number of tasks of a run, with three webhooks each.
  */
 import { generateKeyPairSync } from 'node:crypto';
-import { waitFor } from '../../../support/wait-for.ts';
 import { createWebhookJob, type WebhookJob } from '../jobs.ts';
 import { withRig, type Rig } from '../rig.ts';
-import { alternate, median, ms, perSecond, polling, type BenchCase, type Figure } from '../rounds.ts';
+import { alternate, median, ms, perSecond, type BenchCase, type Figure } from '../rounds.ts';
 import { getAddress } from '../webhook-load.ts';
 
 const tasks = Number(process.env['BENCH_WEBHOOK_TASKS'] ?? 1_500);
@@ -19,30 +18,26 @@ const ratePerReceiver = 1.5;
 const many = { count: tasks, connections: 32 };
 const atLeast = (value: number) => ({ target: { at: 'least' as const, value } });
 
-export const webhooksCase: BenchCase = async () => [
-  ...(await withRig(measureAll)),
-  ...(await withRig(measureBacklog)),
-];
+export const webhooksCase: BenchCase = () => withRig(measureAll);
 
-async function start(rig: Rig, more: Record<string, string> = {}) {
+async function start(rig: Rig) {
   const { privateKey } = generateKeyPairSync('ed25519');
   const key = { ...privateKey.export({ format: 'jwk' }), kid: 'bench' };
   const env = {
     WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [key] }),
     WEBHOOK_ALLOW_HOSTS: Array.from({ length: receivers }, (_, at) => getAddress(at)).join(),
-    ...more,
   };
-  const [api, , dispatcher] = await Promise.all([
+  const [api] = await Promise.all([
     rig.service('api', env),
-    rig.service('worker', more),
+    rig.service('worker'),
     rig.service('dispatcher', env),
   ]);
-  return { dispatcher, run: (more: Partial<WebhookJob>) => rig.load(createWebhookJob(api.url, more)) };
+  return (more: Partial<WebhookJob>) => rig.load(createWebhookJob(api.url, more));
 }
 
 /** From the send of each task to the arrival of its last webhook: every service and the load share the cores. */
 async function measureAll(rig: Rig): Promise<Figure[]> {
-  const { run } = await start(rig);
+  const run = await start(rig);
   await run({ count: 50 });
   const idle = await run({ count: 150 });
   await run(many);
@@ -57,36 +52,6 @@ async function measureAll(rig: Rig): Promise<Figure[]> {
     { ...perSecond('webhooks to a receiver that takes 100 ms', median(slow)), ...atLeast(1_500) },
     ...(await compareWithHanging(run)),
   ];
-}
-
-/** Cloud Tasks that cannot be reached leave the wake-ups in the outbox. */
-const unreachable = { CLOUD_TASKS_EMULATOR_HOST: '127.0.0.1:1' };
-
-/** The dispatcher stands still until all tasks have ended, so that it then has the cores for itself. */
-async function measureBacklog(rig: Rig): Promise<Figure[]> {
-  const { dispatcher, run } = await start(rig, unreachable);
-  await run(many);
-  const measure = async (answerMs: number): Promise<number> => {
-    dispatcher.child.kill('SIGSTOP');
-    await run({ ...many, answerMs, backlog: true });
-    await untilPending(rig, 3 * tasks);
-    const delivered = rig.load({ kind: 'backlog', count: 3 * tasks });
-    dispatcher.child.kill('SIGCONT');
-    return (await delivered).perSecond;
-  };
-  const measured = await alternate({ fast: () => measure(0), slow: () => measure(100) }, rounds);
-  return [
-    perSecond('the same webhooks to one receiver, as a backlog', measured.fast),
-    perSecond('the same to a receiver that takes 100 ms, as a backlog', measured.slow),
-  ];
-}
-
-async function untilPending(rig: Rig, deliveries: number): Promise<void> {
-  const count = async () => {
-    const text = "select count(*)::int as count from deliveries where state = 'pending'";
-    return (await rig.stack.pool.query<{ count: number }>(text)).rows[0]?.count ?? 0;
-  };
-  await waitFor(`${deliveries} pending deliveries`, async () => (await count()) >= deliveries, polling);
 }
 
 async function compareWithFloor(

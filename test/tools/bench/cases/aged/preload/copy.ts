@@ -43,7 +43,8 @@ export async function copyTasks({ client, db, templates, shares, tasks, report }
   const known = new Set(
     tables.flatMap(({ name, columns }) => columns.map((column) => `${name}.${column.name}`)),
   );
-  for (const column of Object.keys(overrides)) assert.ok(known.has(column), `there is no column ${column}`);
+  for (const column of Object.keys(overrides))
+    assert.ok(known.has(column), `column ${column} does not exist`);
   for (const table of tables) {
     const copy = await createTableCopy(client, table, all, { overrides, transactionId });
     if (copy === undefined) continue;
