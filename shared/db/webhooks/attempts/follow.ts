@@ -12,7 +12,7 @@ import { sql } from 'kysely';
 import { fewRows, seconds } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted } from '../../contents/codec.ts';
-import { int, rows as toRows, text, timestamp, uuid } from '../../client/rows.ts';
+import { rows as toRows, uuid } from '../../client/rows.ts';
 import {
   claimedColumns,
   clock,
@@ -21,7 +21,7 @@ import {
   type ClaimedDelivery,
   type ClaimRow,
 } from './claim-rows.ts';
-import { sealAnswers, toDeliveryText, type Attempt } from './settle.ts';
+import { attemptColumns, sealAnswers, toDeliveryText, type Attempt } from './settle.ts';
 
 /** Whether `followAttempts` records an attempt. */
 export function isFollowed({ delivery, outcome, mayContinue }: Attempt): boolean {
@@ -43,15 +43,7 @@ export async function followAttempts(
 ): Promise<(Followed | undefined)[]> {
   const attempts = areContentsEncrypted() ? await sealAnswers(unsealed) : unsealed;
   const input = toRows('input', attempts, {
-    task_id: uuid(({ delivery }) => delivery.taskId),
-    config_id: text(({ delivery }) => delivery.configId),
-    seq: int(({ delivery }) => delivery.seq),
-    fence: int(({ delivery }) => delivery.fence),
-    attempt: int(({ delivery }) => delivery.attempt),
-    started_at: timestamp((attempt) => attempt.startedAt),
-    duration_ms: int((attempt) => attempt.durationMs),
-    status: int((attempt) => attempt.status),
-    response_start: text((attempt) => attempt.responseStart),
+    ...attemptColumns,
     claim_id: uuid((attempt) => attempt.nextClaimId),
   });
   const { rows } = await sql<ClaimRow & { settled_seq: number }>`-- prepared, quick

@@ -153,18 +153,23 @@ export async function sealAnswers(attempts: readonly Attempt[]): Promise<readonl
   return attempts.map((attempt) => ({ ...attempt, responseStart: seal(attempt) }));
 }
 
+/** Columns of an attempt in the statements that record it. */
+export const attemptColumns = {
+  task_id: uuid(({ delivery }: Attempt) => delivery.taskId),
+  config_id: text(({ delivery }: Attempt) => delivery.configId),
+  seq: int(({ delivery }: Attempt) => delivery.seq),
+  fence: int(({ delivery }: Attempt) => delivery.fence),
+  attempt: int(({ delivery }: Attempt) => delivery.attempt),
+  started_at: timestamp((attempt: Attempt) => attempt.startedAt),
+  duration_ms: int((attempt: Attempt) => attempt.durationMs),
+  status: int((attempt: Attempt) => attempt.status),
+  response_start: text((attempt: Attempt) => attempt.responseStart),
+};
+
 function inputRows(attempts: readonly Attempt[]): RawBuilder<unknown> {
   return toRows('input', attempts, {
-    task_id: uuid(({ delivery }) => delivery.taskId),
-    config_id: text(({ delivery }) => delivery.configId),
-    seq: int(({ delivery }) => delivery.seq),
-    fence: int(({ delivery }) => delivery.fence),
-    attempt: int(({ delivery }) => delivery.attempt),
-    started_at: timestamp((attempt) => attempt.startedAt),
-    duration_ms: int((attempt) => attempt.durationMs),
-    status: int((attempt) => attempt.status),
+    ...attemptColumns,
     error: text((attempt) => attempt.error),
-    response_start: text((attempt) => attempt.responseStart),
     outcome: text(({ outcome }) => outcome.kind),
     delay: float(({ outcome }) => ('delaySeconds' in outcome ? outcome.delaySeconds : null)),
     reason: text(({ outcome }) => (outcome.kind === 'abandoned' ? outcome.reason : null)),
