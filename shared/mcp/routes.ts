@@ -58,7 +58,7 @@ export async function readOfTask(
   }
 }
 
-/** Returns undefined if there is no such task. */
+/** Returns undefined if the task does not exist. */
 async function findOwner(callRoute: CallRoute, taskId: string): Promise<Owned | undefined> {
   try {
     const call = { method: 'GET', extension: operatorExtension, route: '/ops/tasks/:taskId' } as const;

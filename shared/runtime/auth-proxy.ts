@@ -5,7 +5,7 @@ const timeoutMs = 5_000;
 /**
  * Stops the proxy, which listens for that with `--quitquitquit`.
  *
- * @param url its address (`AUTH_PROXY_QUIT_URL`); undefined: there is no proxy
+ * @param url its address (`AUTH_PROXY_QUIT_URL`); undefined: the service has no proxy
  * @param onFailure called if the proxy does not answer; the job then lasts until its timeout
  */
 export async function stopAuthProxy(

@@ -28,7 +28,7 @@ export function createRouteCaller(
   const known = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]));
   return async ({ method, route: path, path: target = {}, query = {}, body = {} }, context, tool) => {
     const route = known.get(`${method} ${path}`);
-    if (route === undefined) throw new Error(`there is no route ${method} ${path}`);
+    if (route === undefined) throw new Error(`route ${method} ${path} does not exist`);
     const values = Object.entries(query).filter(([, value]) => value !== undefined);
     const given = Object.fromEntries(values.map(([name, value]) => [name, String(value)]));
     const { owner, tenant } = given;

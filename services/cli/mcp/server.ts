@@ -45,7 +45,7 @@ function createServer(
     const tool = tools.find(({ definition }) => definition.name === name);
     if (tool !== undefined) return call(tool, args);
     const known = tools.map(({ definition }) => definition.name).join(', ');
-    return toFailure(`There is no tool ${name}: use one of ${known}`);
+    return toFailure(`Tool ${name} does not exist: use one of ${known}`);
   });
   return server;
 }

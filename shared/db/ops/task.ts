@@ -6,7 +6,7 @@ import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { openJson, openText } from '../contents/codec.ts';
 
-/** @returns undefined if there is no such task */
+/** @returns undefined if the task does not exist */
 export async function readTaskOfAnyOwner(db: Db, taskId: string): Promise<OpsTask | undefined> {
   const { rows } = await sql<{ head: OpsTask; message: Message | null; statusMessage: Message | null }>`
     select m.message, t.status_message as "statusMessage", json_strip_nulls(json_build_object(

@@ -56,7 +56,7 @@ export const readDoc = defineTool({
     const page = pages.find(
       ({ file }) => file === name || file === `docs/${name}` || file === `docs/${name}.md`,
     );
-    if (page === undefined) throw new ToolError(`There is no page ${name}: use one of ${list()}`);
+    if (page === undefined) throw new ToolError(`Page ${name} does not exist: use one of ${list()}`);
     const found = section === undefined ? page : findSection(page, section);
     const part = found.text.slice(offset, offset + maxPageChars);
     const nextOffset = offset + part.length;

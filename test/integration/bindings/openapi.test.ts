@@ -163,7 +163,7 @@ describe('the OpenAPI document', () => {
       const target = path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => values[name] ?? randomUUID());
       const body = key.includes('message:') ? withNewId(example) : example;
       const { status } = await send(method, target, body);
-      // There is no such webhook, and no worker.
+      // The webhook does not exist, and no worker runs.
       const isMissing = path.includes('{configId}') || path.endsWith(':drain');
       assert.equal(status, isMissing ? 404 : 200, key);
       const { required = [] } = resolve(document, requestBody.content['application/json'].schema);

@@ -212,7 +212,7 @@ describe('tools for operators', () => {
       /^"owner" is not an argument\. ops_work has kind, pageSize\.$/,
     ],
     ['ops_cancel', { taskIds: [] }, /^taskIds must be a list of 1 to 100 strings\.$/],
-    ['ops_read_doc', { page: '../package.json' }, /^There is no page .*: use one of .*docs\/waits\.md/],
+    ['ops_read_doc', { page: '../package.json' }, /^Page .* does not exist: use one of .*docs\/waits\.md/],
   ] as const) {
     test(`report that ${JSON.stringify(args).slice(0, 40)} is not valid for ${name}`, async () => {
       const result = await call(name, args);
