@@ -1,5 +1,5 @@
 /**
- * The console (docs/console.md): a single page on the public API of the agent. ARCHITECTURE.md describes its folders.
+ * The console (docs/use/console.md): a single page on the public API of the agent. ARCHITECTURE.md describes its folders.
  *
  *   lib/ pure functions ◀─ api/ calls, feed and session ◀─ ui/ small parts ◀─ shell/ navigation, keys ◀─ screens/
  */

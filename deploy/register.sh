@@ -3,7 +3,7 @@
 #
 #   PROJECT_ID=my-project deploy/register.sh [--dry-run] --app APP_ID [--authorization ID] [--location global] URL
 #
-# docs/gemini-enterprise.md says what must exist before. Needs curl and python3, as Cloud Shell has them.
+# docs/operate/gemini-enterprise.md says what must exist before. Needs curl and python3, as Cloud Shell has them.
 set -euo pipefail
 
 dry_run=false app='' authorization='' location=global url=''

@@ -26,7 +26,7 @@
 # The name of a secret with the authority that has signed the database's certificate, in PEM. Default: the connection is encrypted,
 # and the server is not verified.
 : "${DATABASE_SSL_CA_SECRET:=}"
-# Encrypts contents: see docs/data.md.
+# Encrypts contents: see docs/operate/data.md.
 : "${CONTENT_KMS_KEY:=}"                      # projects/P/locations/L/keyRings/R/cryptoKeys/K
 : "${CONTENT_KEY_STORE:=}"                    # gs://BUCKET
 # How the services reach the database:
@@ -35,7 +35,7 @@
 #   public   through the AlloyDB Auth Proxy, at its public address
 #   psc      at an endpoint of Private Service Connect in SUBNET, or at DATABASE_HOST
 : "${DATABASE_CONNECTION:=private}"
-: "${DATABASE_SSL:=require}"                  # see docs/configuration.md; disable between a service and the Auth Proxy
+: "${DATABASE_SSL:=require}"                  # see docs/operate/configuration.md; disable between a service and the Auth Proxy
 : "${AUTH_PROXY_IMAGE:=gcr.io/alloydb-connectors/alloydb-auth-proxy:1.15.2}"
 # Addresses that the services may reach in the network, comma-separated. Default: DATABASE_HOST, or AlloyDB's addresses.
 : "${DATABASE_EGRESS:=}"
@@ -58,7 +58,7 @@
 : "${GRPC_MAX:=0}"
 : "${WORKER_CONCURRENCY:=100}"
 : "${API_INVOKERS:=}"                         # comma-separated members that may call the API: user:…, serviceAccount:…, allUsers
-: "${API_GCLOUD_TOKENS:=false}"               # true: accepts tokens of gcloud auth print-identity-token; see docs/deploy.md
+: "${API_GCLOUD_TOKENS:=false}"               # true: accepts tokens of gcloud auth print-identity-token; see docs/operate/deploy.md
 # How the API authenticates callers, comma-separated; see AUTH_MODES. cloud-run-iam relies on Cloud Run's IAM
 # check and therefore does not work with allUsers; jwt, api-key and google-oauth are verified by the API.
 : "${API_AUTH_MODES:=cloud-run-iam}"

@@ -1,4 +1,4 @@
-/** `longhaul/client`: send tasks to any agent of A2A 1.0, and follow them over broken connections (docs/client.md). */
+/** `longhaul/client`: send tasks to any agent of A2A 1.0, and follow them over broken connections (docs/use/client.md). */
 export type { AgentClient, SendOptions, SendResult, Webhook } from './client/agent.ts';
 export { getApprovalRequests, type ApprovalDecision } from './client/approval.ts';
 export { connect, type ConnectOptions } from './client/connect.ts';

@@ -1,4 +1,4 @@
-/** `longhaul/testing`: run agents in memory, crash them after any step, and check that they replay (docs/testing.md). */
+/** `longhaul/testing`: run agents in memory, crash them after any step, and check that they replay (docs/develop/testing.md). */
 import type { Agent } from '#services/worker/agent/agent.ts';
 import { MemoryTask } from './testing/task.ts';
 import type { TestTask, TestTaskOptions } from './testing/types.ts';

@@ -1,4 +1,4 @@
-/** `longhaul/webhooks`: verify webhooks, and receive them with Express or Fastify (docs/webhooks.md). */
+/** `longhaul/webhooks`: verify webhooks, and receive them with Express or Fastify (docs/use/webhooks.md). */
 export { createMemoryDedupe, type WebhookDedupe } from './webhooks/dedupe.ts';
 export { WebhookError, type WebhookErrorCode } from './webhooks/error.ts';
 export type { WebhookEvent } from './webhooks/event.ts';

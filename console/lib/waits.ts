@@ -1,4 +1,4 @@
-/** The waits that a task lists in the metadata of its status message (docs/waits.md), and its relatives. */
+/** The waits that a task lists in the metadata of its status message (docs/develop/waits.md), and its relatives. */
 import type { JsonObject, Message } from '#shared/domain/message.ts';
 
 export interface ListedWait {

@@ -1,4 +1,4 @@
-/** Limits of Google's services that the estimate uses. docs/scaling.md lists the sources. */
+/** Limits of Google's services that the estimate uses. docs/operate/scaling.md lists the sources. */
 export const limits = {
   /** Instances of one revision with Direct VPC egress: 100 to 200, depending on the region. */
   instances: 100,

@@ -1,6 +1,6 @@
 /**
  * `npm run capacity -- primary`: where one database with its services in one region ends. Pure. The largest instance of
- * AlloyDB, and limits of Google Cloud that are not raised. docs/scaling.md says what is measured, and what is assumed.
+ * AlloyDB, and limits of Google Cloud that are not raised. docs/operate/scaling.md says what is measured, and what is assumed.
  */
 import { addCosts, costs, logPerStored, statementCost } from './measured.ts';
 import { estimateCapacity, type CapacityLoad } from './estimate.ts';

@@ -1,6 +1,6 @@
 /**
  * Ways to size the worker pool, in a simulation second by second: turns arrive, wait for a slot and run; a scaler sees the load
- * late, and instances take time to start. Pure. docs/scaling.md says where the delays come from.
+ * late, and instances take time to start. Pure. docs/operate/scaling.md says where the delays come from.
  */
 import { rates, targetUtilization } from './limits.ts';
 

@@ -1,4 +1,4 @@
-# The dashboard and the alerts, from deploy/monitoring. docs/runbook.md has a section for each alert.
+# The dashboard and the alerts, from deploy/monitoring. docs/operate/runbook.md has a section for each alert.
 if [[ -z $TELEMETRY_ENDPOINT ]]; then
   say 'TELEMETRY_ENDPOINT is empty: skipping the dashboard and alerts'
   return

@@ -1,4 +1,4 @@
-# The dashboard and the alerts, from deploy/monitoring. docs/runbook.md has a section for each alert.
+# The dashboard and the alerts, from deploy/monitoring. docs/operate/runbook.md has a section for each alert.
 
 resource "google_monitoring_notification_channel" "all" {
   for_each     = toset(local.names["monitoring channels"])

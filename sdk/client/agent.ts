@@ -16,7 +16,7 @@ import type { Task } from '../task.ts';
 import { createDecisions, type ApprovalDecision } from './approval.ts';
 import { followTask, isSettled, replayExtensionUri, type FollowOptions, type TaskEvent } from './follow.ts';
 
-/** A webhook of a task. `events`, `order` and `secret` need an agent with the extension (docs/webhooks.md). */
+/** A webhook of a task. `events`, `order` and `secret` need an agent with the extension (docs/use/webhooks.md). */
 export interface Webhook {
   url: string;
   /** Default: chosen by the agent. */

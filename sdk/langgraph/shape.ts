@@ -30,7 +30,7 @@ export function assertShape(present: Shape, recorded: Shape): void {
     if (missing === undefined) continue;
     throw new FatalError(
       `The graph has no ${missing}, but the thread was started with it: the agent's code has changed. Keep the name until no ` +
-        'thread is under way, or declare a version of the agent (docs/versions.md).',
+        'thread is under way, or declare a version of the agent (docs/develop/versions.md).',
     );
   }
 }

@@ -17,7 +17,7 @@ import type { TestTask, TestTaskOptions } from './types.ts';
 /** An hour, a day and a month: code that reads the clock outside steps takes other paths. */
 const shiftMs = 32 * 86_400_000 + 3_600_000;
 
-/** Code outside steps behaves differently when the turn runs again (docs/versions.md). */
+/** Code outside steps behaves differently when the turn runs again (docs/develop/versions.md). */
 export class DivergenceError extends Error {
   override readonly name = 'DivergenceError';
 }

@@ -17,7 +17,7 @@ const notPassed =
 export interface StackOptions {
   /** The agent: paths of its YAML, its module, or both. */
   agent: string | readonly string[];
-  /** Variables of the services (docs/configuration.md). */
+  /** Variables of the services (docs/operate/configuration.md). */
   env?: Readonly<Record<string, string>>;
 }
 

@@ -5,7 +5,7 @@ export interface WebhookDedupe {
    * Calls `handle` unless an event of this id was handled before. Two calls for one id must not both handle it: the
    * second waits for the first. If `handle` rejects, the id counts as not handled, and `once` rejects.
    *
-   * With a database, store the id and the effects of the event in one transaction (docs/webhooks.md).
+   * With a database, store the id and the effects of the event in one transaction (docs/use/webhooks.md).
    */
   once(id: string, handle: () => Promise<void>): Promise<'handled' | 'repeated'>;
 }

@@ -1,4 +1,4 @@
-/** The event of a webhook, read from a body whose signature was checked (docs/webhooks.md). */
+/** The event of a webhook, read from a body whose signature was checked (docs/use/webhooks.md). */
 import type { ArtifactUpdate, StatusUpdate } from '#shared/domain/events.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/extension.ts';

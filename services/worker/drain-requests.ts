@@ -1,4 +1,4 @@
-/** Looks for requests to drain this worker, of operators (docs/extensions/operator.md) and of deploys (docs/deploy.md#canary). */
+/** Looks for requests to drain this worker, of operators (docs/extensions/operator.md) and of deploys (docs/operate/deploy.md#canary). */
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { takeDrainRequest } from '#shared/db/ops/workers.ts';

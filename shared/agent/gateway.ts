@@ -1,5 +1,5 @@
 /**
- * A definition whose whole behavior is another A2A agent (docs/gateway.md): `a2a` says how it is reached. Skills and
+ * A definition whose whole behavior is another A2A agent (docs/develop/gateway.md): `a2a` says how it is reached. Skills and
  * modes may be left out: they come from the card of the other agent.
  */
 import * as v from 'valibot';

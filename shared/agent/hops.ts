@@ -1,4 +1,4 @@
-/** The count of calls from agent to agent that lead to a task, which bounds chains and loops (docs/remote-agents.md). */
+/** The count of calls from agent to agent that lead to a task, which bounds chains and loops (docs/develop/remote-agents.md). */
 import type { JsonObject } from '../domain/message.ts';
 
 /** The key of the count in the metadata of a request that starts a task. Absent: 0, for the requests of users. */

@@ -32,7 +32,7 @@ const McpServer = strictMapping({
   cwd: v.exactOptional(Text),
   url: v.exactOptional(Url),
   headers: v.exactOptional(mapping(AnyText)),
-  /** `google`: the model's side calls the server, with its headers (docs/gemini.md). Default: the worker. */
+  /** `google`: the model's side calls the server, with its headers (docs/develop/gemini.md). Default: the worker. */
   calledBy: v.exactOptional(choice(['worker', 'google'])),
   /** Default: all tools of the server. */
   allow: v.exactOptional(Patterns),

@@ -1,4 +1,4 @@
-/** Child tasks: tasks that a turn starts for the owner of its task (docs/waits.md). */
+/** Child tasks: tasks that a turn starts for the owner of its task (docs/develop/waits.md). */
 
 /**
  * The key in the metadata of a parent under which its children are listed, and in that of a child under which its

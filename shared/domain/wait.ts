@@ -89,7 +89,7 @@ export const maxAnswerBytes = 256 * 1024;
 
 /**
  * The key in the metadata of a status message under which a waiting task lists its waits
- * (docs/waits.md).
+ * (docs/develop/waits.md).
  */
 export const waitsExtension = 'https://longhaul.dev/ext/waits/v1';
 

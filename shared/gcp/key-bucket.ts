@@ -1,6 +1,6 @@
 /**
  * Keeps wrapped data keys as objects of a bucket, by the JSON API of Cloud Storage. The bucket must keep no deleted objects: no
- * soft delete, no versions, no retention (docs/data.md).
+ * soft delete, no versions, no retention (docs/operate/data.md).
  */
 import type { KeyStore } from '../crypto/content-cipher.ts';
 import { createKeyService, type KeyServiceOptions } from './key-service.ts';

@@ -1,5 +1,5 @@
 /**
- * The tools with which coding agents and operators look into a running system (docs/coding-agents.md). One table serves
+ * The tools with which coding agents and operators look into a running system (docs/develop/coding-agents.md). One table serves
  * both transports: `/mcp` of the front door, and `longhaul mcp` over stdio. A tool calls routes of extensions, in the process or over
  * HTTP, so that it has the rights and the audit of those routes and no others.
  */

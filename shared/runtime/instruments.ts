@@ -1,5 +1,5 @@
 /**
- * Every metric that the services export, with its unit; docs/observability.md explains each. Attributes have
+ * Every metric that the services export, with its unit; docs/operate/observability.md explains each. Attributes have
  * few values: an id in an attribute would create a time series per task.
  *
  * An instrument is created when its first value is recorded, after the service has started. If it were

@@ -1,5 +1,5 @@
 /**
- * Spans at the few places that matter; docs/observability.md has a diagram. Without an exporter they cost
+ * Spans at the few places that matter; docs/operate/observability.md has a diagram. Without an exporter they cost
  * almost nothing.
  *
  * A task consists of several traces. Work that passes through a queue may run hours later, twice or never, so

@@ -273,7 +273,7 @@ describe('docs/extensions', { skip }, () => {
     assert.ok(found!.body.tasks.length > 0);
   });
 
-  test('runs the example of docs/client.md', async (t) => {
+  test('runs the example of docs/use/client.md', async (t) => {
     const page = readFileSync(new URL('../client.md', folder), 'utf8');
     const [, code = ''] = /^```js\n(\/\/ client\.mjs\n.*?)^```/ms.exec(page) ?? [];
     const root = fileURLToPath(new URL('../../', folder));

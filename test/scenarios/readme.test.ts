@@ -1,4 +1,4 @@
-/** The commands of README.md, docs/tasks.md and docs/python.md, run as written against a whole system; only the ports differ. */
+/** The commands of README.md, docs/use/tasks.md and docs/use/python.md, run as written against a whole system; only the ports differ. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -93,8 +93,8 @@ describe('README.md', { skip }, () => {
   });
 });
 
-describe('docs/tasks.md', { skip }, () => {
-  const page = readPage('docs/tasks.md');
+describe('docs/use/tasks.md', { skip }, () => {
+  const page = readPage('docs/use/tasks.md');
   const run = async (code: string): Promise<string> => {
     const local = code.replaceAll('http://localhost:8080', stack.apiUrl);
     return text(spawn('bash', ['-c', local], { stdio: ['ignore', 'pipe', 'inherit'] }).stdout);
@@ -117,8 +117,8 @@ describe('docs/tasks.md', { skip }, () => {
   });
 });
 
-describe('docs/python.md', { skip: !hasPython }, () => {
-  const code = /^```py\n# client\.py\n(.*?)^```/ms.exec(readPage('docs/python.md'))?.[1] ?? '';
+describe('docs/use/python.md', { skip: !hasPython }, () => {
+  const code = /^```py\n# client\.py\n(.*?)^```/ms.exec(readPage('docs/use/python.md'))?.[1] ?? '';
 
   test('has a client that compiles', (t) => {
     const { status, stderr } = spawnSync('python3', [

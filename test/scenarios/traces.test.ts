@@ -1,6 +1,6 @@
 /**
  * The telemetry of one task, from its caller's own trace to its webhook, as an OTLP collector receives it
- * (docs/observability.md).
+ * (docs/operate/observability.md).
  */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';

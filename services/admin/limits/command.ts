@@ -1,4 +1,4 @@
-/** `npm run admin -- limits`: the limits of owners and what they use of them. See docs/limits.md. */
+/** `npm run admin -- limits`: the limits of owners and what they use of them. See docs/operate/limits.md. */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { reportOwners } from '#shared/db/owners/report.ts';

@@ -1,5 +1,5 @@
 /**
- * Takes the notifications of other agents about the tasks that calls wait for (docs/remote-agents.md):
+ * Takes the notifications of other agents about the tasks that calls wait for (docs/develop/remote-agents.md):
  * `POST /callbacks/agents/{token}`. A notification is believed if the token names a call, and its headers have the secret
  * that the other agent got with the address. It only makes a worker read the task of the other agent sooner: nothing that
  * it says about that task is used.

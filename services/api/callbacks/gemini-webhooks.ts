@@ -1,5 +1,5 @@
 /**
- * Takes Gemini's webhooks (docs/gemini.md). A report is believed if Google has signed it within five minutes, and its token
+ * Takes Gemini's webhooks (docs/develop/gemini.md). A report is believed if Google has signed it within five minutes, and its token
  * names a wait (gemini-signatures.ts). It only makes a worker ask Gemini sooner, so a repeated one is accepted without effect.
  *
  *   POST /gemini/webhooks/{token}   the webhook that a call names

@@ -1,5 +1,5 @@
 /**
- * Accepts the answers to callbacks (docs/waits.md): `POST /callbacks/{token}`. The token is the only credential.
+ * Accepts the answers to callbacks (docs/develop/waits.md): `POST /callbacks/{token}`. The token is the only credential.
  * Requests with unknown tokens count as failed authentications of their address.
  */
 import { isDeepStrictEqual } from 'node:util';

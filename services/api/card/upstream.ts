@@ -1,4 +1,4 @@
-/** Merges the card of the agent behind a gateway into the definition of ours (docs/gateway.md). */
+/** Merges the card of the agent behind a gateway into the definition of ours (docs/develop/gateway.md). */
 import { AgentCard } from '@a2a-js/sdk';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';

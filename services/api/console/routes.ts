@@ -1,5 +1,5 @@
 /**
- * Serves the console (docs/console.md): one page for all paths below `/console`, and its scripts and styles. They contain
+ * Serves the console (docs/use/console.md): one page for all paths below `/console`, and its scripts and styles. They contain
  * nothing of any caller, so they need no credentials; the page calls the public API with those of its user.
  */
 import { createHash } from 'node:crypto';

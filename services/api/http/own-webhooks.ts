@@ -3,7 +3,7 @@
  * credentials of its config. The service may answer on names that it does not know (a load balancer, a second URL of
  * Cloud Run), so its webhooks are recognised by their headers, under every name.
  *
- * The answer 410 disables the config. Callbacks (docs/waits.md) accept webhooks: each accepts one answer, so it cannot loop.
+ * The answer 410 disables the config. Callbacks (docs/develop/waits.md) accept webhooks: each accepts one answer, so it cannot loop.
  */
 import type { FastifyInstance } from 'fastify';
 import { callbacksPath } from '#shared/domain/wait.ts';

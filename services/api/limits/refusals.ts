@@ -1,7 +1,7 @@
 /** Counts what the service refuses or cuts off because of a limit, in the metric `longhaul.api.refused`. */
 import { instruments } from '#shared/runtime/instruments.ts';
 
-/** Values of the attribute `longhaul.refusal`; docs/observability.md explains each. */
+/** Values of the attribute `longhaul.refusal`; docs/operate/observability.md explains each. */
 export type Refusal =
   | 'unauthenticated'
   | 'authentication_rate'

@@ -1,5 +1,5 @@
 /**
- * MCP at `/mcp`, over Streamable HTTP (docs/mcp.md): the tasks of A2A for hosts of MCP. A request passes the same
+ * MCP at `/mcp`, over Streamable HTTP (docs/use/mcp.md): the tasks of A2A for hosts of MCP. A request passes the same
  * authentication, limits and audit as those of the other bindings, and then the SDK.
  */
 import type { AgentCard } from '@a2a-js/sdk';

@@ -15,7 +15,7 @@ export function addDeployCommand(program: Command): void {
     .option('--dry-run', 'print every command of a first run, and run none')
     .addHelpText(
       'after',
-      `\nSettings are environment variables, also from the file ${settingsFile}: docs/deploy.md lists them. PROJECT_ID is required.`,
+      `\nSettings are environment variables, also from the file ${settingsFile}: docs/operate/deploy.md lists them. PROJECT_ID is required.`,
     )
     .action(async (steps: string[], { dryRun = false }: { dryRun?: boolean }, command: Command) => {
       if (!existsSync('Dockerfile')) {

@@ -21,7 +21,7 @@ export function addDevCommand(program: Command): void {
     .option('--agent <file...>', 'the agent: YAML, a TypeScript or JavaScript module, or both', [])
     .option('--port <number>', 'port of the api; 0 for any free port (8080)', parsePort)
     .option('--no-watch', 'do not restart the worker when the agent changes')
-    .addHelpText('after', '\nEnvironment variables and the file .env: docs/configuration.md')
+    .addHelpText('after', '\nEnvironment variables and the file .env: docs/operate/configuration.md')
     .action(async ({ agent, port, watch }: DevOptions, command: Command) => {
       if (existsSync('.env')) process.loadEnvFile();
       for (const file of agent) useAgent(file);

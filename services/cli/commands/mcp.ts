@@ -1,4 +1,4 @@
-/** `longhaul mcp`: tools for coding agents, over stdio (docs/coding-agents.md). */
+/** `longhaul mcp`: tools for coding agents, over stdio (docs/develop/coding-agents.md). */
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { exitStatus } from '../failure.ts';

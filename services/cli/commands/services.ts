@@ -1,6 +1,6 @@
 /**
  * `longhaul api`, `worker`, `dispatcher`, `migrate` and `admin`: what images run. They are configured by environment
- * variables (docs/configuration.md), and the first two run the agent of the working directory by default.
+ * variables (docs/operate/configuration.md), and the first two run the agent of the working directory by default.
  */
 import type { Command } from 'commander';
 import { runMain, useAgentOfFolder } from '../run-main.ts';

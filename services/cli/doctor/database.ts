@@ -19,7 +19,7 @@ export async function checkDatabase(env: Environment): Promise<Finding[]> {
     ({ database } = readAdminConfig(env));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return [failed(part, error.problems.join('. '), 'correct the variable: docs/configuration.md')];
+    return [failed(part, error.problems.join('. '), 'correct the variable: docs/operate/configuration.md')];
   }
   const { db } = openDatabase({ database, applicationName: 'longhaul-doctor' });
   try {

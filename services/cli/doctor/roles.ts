@@ -1,5 +1,5 @@
 /**
- * Checks which roles of the services these credentials have, on the resources of docs/deploy.md#access-rights: Google is asked
+ * Checks which roles of the services these credentials have, on the resources of docs/operate/deploy.md#access-rights: Google is asked
  * for one permission of each role (testIamPermissions). Only what `longhaul dev` needs is a failure: the other roles belong
  * to services, each of which has some of them.
  */

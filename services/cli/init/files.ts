@@ -13,7 +13,7 @@ export interface ProjectOptions {
 const createGateway = (
   name: string,
   url: string,
-): string => `# The whole behavior is the agent at this address: docs/gateway.md of longhaul explains all fields.
+): string => `# The whole behavior is the agent at this address: docs/develop/gateway.md of longhaul explains all fields.
 name: ${JSON.stringify(name)}
 description: Answers questions.
 version: 1.0.0

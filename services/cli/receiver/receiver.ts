@@ -1,5 +1,5 @@
 /**
- * A receiver of webhooks: verifies each request, reports it, and answers as a receiver should (docs/webhooks.md). `GET` with
+ * A receiver of webhooks: verifies each request, reports it, and answers as a receiver should (docs/use/webhooks.md). `GET` with
  * the query `task` answers how many webhooks of a task were verified, and whether its result was among them; nothing else of
  * what it received can be read over the network.
  */

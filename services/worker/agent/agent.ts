@@ -59,7 +59,7 @@ export interface Agent {
   run(turn: Turn): Promise<TurnOutcome>;
   /**
    * The version of the code, up to 100 characters. A turn that has recorded a step is continued only by workers whose
-   * agent has the same version or lists it in `compatibleWith` (docs/versions.md). Default: none. Its turns have no
+   * agent has the same version or lists it in `compatibleWith` (docs/develop/versions.md). Default: none. Its turns have no
    * version, and every worker continues them.
    */
   readonly version?: string;
@@ -169,7 +169,7 @@ export interface Turn {
   checkSpending(): Promise<void>;
 
   /**
-   * Returns whether the turn takes a change of the agent's code, or started before it (docs/versions.md):
+   * Returns whether the turn takes a change of the agent's code, or started before it (docs/develop/versions.md):
    * `if (await turn.version('ask twice')) … else …`. Returns false if an earlier run of this turn has recorded a step
    * that this run has not reached yet, and true otherwise. A true answer is recorded, and all runs of a turn get the
    * same answer. Remove the call and the old code once no turn from before the change is left.
@@ -197,7 +197,7 @@ export interface Turn {
 
   /**
    * Creates a URL that ends the wait when something is posted to it, and waits like `sleep` once its result is
-   * awaited (docs/waits.md). The URL is the same in all runs of the turn.
+   * awaited (docs/develop/waits.md). The URL is the same in all runs of the turn.
    *
    * @throws {FatalError} if an option is not valid, or the worker has no `PUBLIC_URL`
    */
@@ -205,7 +205,7 @@ export interface Turn {
 
   /**
    * Sends a message to another A2A agent, and waits like `sleep` once it is awaited, until that agent has ended its work or
-   * waits for an answer (docs/remote-agents.md). The call is a step, `call:` and the name of the agent. The message is
+   * waits for an answer (docs/develop/remote-agents.md). The call is a step, `call:` and the name of the agent. The message is
    * sent under the same id if it must be sent again.
    *
    * An answer that the other agent waits for is sent by another call, with its `taskId`. If the task is canceled, so is that
@@ -221,7 +221,7 @@ export interface Turn {
   /**
    * Starts a child task for each message: a task of the same owner and tenant, with the agent definition of this task.
    * All are stored in one statement together with the step that records them, so a crash never starts one twice.
-   * Children end with their parent: when it ends, those that are still open are canceled (docs/waits.md).
+   * Children end with their parent: when it ends, those that are still open are canceled (docs/develop/waits.md).
    *
    * @param name names the step, like that of `step`
    * @param messages a text or parts for each child, 8 MiB of JSON together. A turn can start 10,000 children

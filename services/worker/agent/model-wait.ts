@@ -1,5 +1,5 @@
 /**
- * Waits for calls of the model that run at Google (docs/gemini.md). For the Gemini agent, not for agents in code.
+ * Waits for calls of the model that run at Google (docs/develop/gemini.md). For the Gemini agent, not for agents in code.
  *
  *   recorded as open ─▶ suspended ──reported, or at its limit──▶ read ──ended──▶ recorded as ended
  *                          ▲                                      │

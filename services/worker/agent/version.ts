@@ -1,4 +1,4 @@
-/** The versions that an agent declares (docs/versions.md). */
+/** The versions that an agent declares (docs/develop/versions.md). */
 import type { Agent } from './agent.ts';
 
 const maxChars = 100;

@@ -1,5 +1,5 @@
 /**
- * Pull mode, for an agent that declares a version or not (docs/versions.md):
+ * Pull mode, for an agent that declares a version or not (docs/develop/versions.md):
  *
  *   no version          ─▶ pulls wake-ups
  *   the newest version  ─▶ pulls wake-ups, and takes turns that were left to its version

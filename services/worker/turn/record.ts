@@ -17,7 +17,7 @@ export interface ReachedStep {
 
 /** Ends the error of a turn whose agent does not follow its record. */
 export const codeChanged =
-  "the agent's code has changed since the turn started. Branch for turns from before a change with turn.version (docs/versions.md)";
+  "the agent's code has changed since the turn started. Branch for turns from before a change with turn.version (docs/develop/versions.md)";
 
 /** How long a step waits for others that replay at the same time. Only code between recorded steps takes time. */
 const replayMs = 1_000;

@@ -1,4 +1,4 @@
-/** The changes of an agent's code that a turn takes or does not take (docs/versions.md). */
+/** The changes of an agent's code that a turn takes or does not take (docs/develop/versions.md). */
 import type { NewStep } from '#shared/db/turns/write.ts';
 import { checkStep } from './output/check.ts';
 import type { TurnRecord } from './record.ts';

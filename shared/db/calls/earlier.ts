@@ -1,4 +1,4 @@
-/** The last call of another agent before a turn, which a gateway continues (docs/gateway.md). */
+/** The last call of another agent before a turn, which a gateway continues (docs/develop/gateway.md). */
 import { sql } from 'kysely';
 import type { AgentWait } from '../../domain/wait.ts';
 import type { Db } from '../client/pool.ts';

@@ -1,5 +1,5 @@
 /**
- * Calls of the model that wait for a batch (docs/gemini.md). Each belongs to a wait of its turn, which is suspended meanwhile:
+ * Calls of the model that wait for a batch (docs/develop/gemini.md). Each belongs to a wait of its turn, which is suspended meanwhile:
  *
  *   added ──collect time, or enough of them──▶ in a batch ──▶ at Google ──▶ ended, with a response or an error
  *     │                                                                        │

@@ -1,4 +1,4 @@
-/** Replies of the model that Google stores, which a later task of the same context may continue (docs/gemini.md). */
+/** Replies of the model that Google stores, which a later task of the same context may continue (docs/develop/gemini.md). */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Turns that wait for a worker of their version of the agent (docs/versions.md), and which version takes new turns:
+ * Turns that wait for a worker of their version of the agent (docs/develop/versions.md), and which version takes new turns:
  *
  *   wake-up ─▶ a worker of another version ─▶ version_queue ─▶ a worker that runs the version ─▶ claim
  *                                                           └▶ the reconciler, each minute    ─▶ wake-up, or a status

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 /** A page by its sections, from one heading to the next. */
 export interface Page {
-  /** Relative to the root of the package: `docs/waits.md`. */
+  /** Relative to the root of the package: `docs/develop/waits.md`. */
   file: string;
   title: string;
   text: string;

@@ -44,7 +44,7 @@ export const readDoc = defineTool({
   args: {
     page: {
       type: 'string',
-      description: 'The page, such as docs/waits.md. docs/README.md lists them.',
+      description: 'The page, such as docs/develop/waits.md. docs/README.md lists them.',
       isRequired: true,
     },
     section: { type: 'string', description: 'Only the section with this heading.' },

@@ -1,5 +1,5 @@
 /**
- * Default limits of owners. Operators set the limits of single owners by command; see docs/limits.md. Without
+ * Default limits of owners. Operators set the limits of single owners by command; see docs/operate/limits.md. Without
  * authentication, all callers are one owner (a single machine, or a gateway that enforces its own limits), so
  * there are no limits unless they are set.
  */
@@ -14,7 +14,7 @@ export function readOwnerLimits(reader: EnvReader): OwnerLimits {
   const read = (name: string, fallback: number, whole = true) =>
     reader.number(name, authenticated ? fallback : 0, { ...unbounded, whole });
   return {
-    // Workers are shared by need; see docs/limits.md.
+    // Workers are shared by need; see docs/operate/limits.md.
     concurrentTurns: read('OWNER_MAX_CONCURRENT_TURNS', 0),
     openTasks: read('OWNER_MAX_OPEN_TASKS', 10_000),
     storedBytes: read('OWNER_MAX_STORED_BYTES', 20 * gibibyte),

@@ -19,7 +19,7 @@ const alertNames = readdirSync(path.join(projectDir, 'deploy/monitoring/alerts')
 
 describe('dashboard and alerts', () => {
   test('query only metrics and attributes that exist', () => {
-    const guide = readText('docs/observability.md');
+    const guide = readText('docs/operate/observability.md');
     const histograms = new Set(
       [...guide.matchAll(/^\| `([\w.]+)` \| \S+ \| histogram/gm)].map(([, name]) => name),
     );
@@ -40,7 +40,7 @@ describe('dashboard and alerts', () => {
   });
 
   test('have one section of the runbook for each alert', () => {
-    const runbook = readText('docs/runbook.md');
+    const runbook = readText('docs/operate/runbook.md');
     for (const name of alertNames) assert.match(runbook, new RegExp(`^## ${name}$`, 'm'));
     assert.equal(runbook.match(/^## /gm)?.length, alertNames.length, 'a section has no alert');
   });
@@ -48,7 +48,7 @@ describe('dashboard and alerts', () => {
 
 describe('the runbook', () => {
   test('names steps of deploy/deploy.sh that exist', () => {
-    const calls = [...readText('docs/runbook.md').matchAll(/`deploy\/deploy\.sh ([\w ]+)`/g)];
+    const calls = [...readText('docs/operate/runbook.md').matchAll(/`deploy\/deploy\.sh ([\w ]+)`/g)];
     const steps = calls.flatMap(([, names = '']) => names.split(' '));
     assert.ok(steps.length > 3);
     const existing = readdirSync(path.join(projectDir, 'deploy/steps')).map((name) =>
@@ -68,8 +68,8 @@ describe('IAM bindings', () => {
     }
   });
 
-  test('match the tables of docs/deploy.md', async () => {
-    const guide = readText('docs/deploy.md');
+  test('match the tables of docs/operate/deploy.md', async () => {
+    const guide = readText('docs/operate/deploy.md');
     assert.equal(
       insertAccessTables(guide, await renderAccessTables()),
       guide,

@@ -226,7 +226,7 @@ describe('tools for operators', () => {
     assert.ok(structuredContent.states.submitted > 0 && 'turnsWaiting' in structuredContent.backlog);
     const found = await call('ops_search_docs', { query: 'taskPushNotificationConfig secret' });
     assert.ok(found.structuredContent.sections.length > 0);
-    const page = await call('ops_read_doc', { page: 'docs/cli.md', section: 'rerun' });
+    const page = await call('ops_read_doc', { page: 'docs/use/cli.md', section: 'rerun' });
     assert.match(textOf(page), /^### rerun\n/);
   });
 

@@ -1,5 +1,5 @@
 /**
- * Keys are replaced while requests run, in the steps of docs/deploy.md, and every request is accepted. The drills of keys for
+ * Keys are replaced while requests run, in the steps of docs/operate/deploy.md, and every request is accepted. The drills of keys for
  * webhooks are in test/integration/webhooks/signature.test.ts.
  */
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-/** Runs the verifiers and receivers of docs/webhooks.md and docs/python.md exactly as documented; only the port differs. */
+/** Runs the verifiers and receivers of docs/use/webhooks.md and docs/use/python.md exactly as documented; only the port differs. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../../..');
-const pages = ['docs/webhooks.md'];
+const pages = ['docs/use/webhooks.md'];
 const noPython = spawnSync('python3', ['--version']).status !== 0 && 'python3 is not installed';
 const { db } = await connectToTestDatabase();
 
@@ -41,7 +41,7 @@ async function startDocumentedReceiver(t: TestContext, name: string, secret: str
   const dir = mkdtempSync(path.join(root, '.longhaul/docs-'));
   t.after(() => rmSync(dir, { recursive: true }));
   const file = path.join(dir, name);
-  writeFileSync(file, getCode('docs/webhooks.md', name).replace('9000', String(port)));
+  writeFileSync(file, getCode('docs/use/webhooks.md', name).replace('9000', String(port)));
   const running = runNode(t, [file], { env: { WEBHOOK_SECRET: secret } });
   const url = `http://127.0.0.1:${port}/hook`;
   await waitUntilListening(url);
@@ -112,7 +112,7 @@ describe('documented verifiers', () => {
 
   test('receives events with receiver.py', { timeout, skip: noPython }, async (t) => {
     const port = await freePort();
-    const code = getCode('docs/python.md', 'receiver.py').replace('9000', String(port));
+    const code = getCode('docs/use/python.md', 'receiver.py').replace('9000', String(port));
     const file = writeTempFile(t, 'receiver.py', code);
     const signingSecret = createSigningSecret();
     const env = { PATH: process.env['PATH'], WEBHOOK_SECRET: signingSecret };

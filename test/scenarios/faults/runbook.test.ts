@@ -1,5 +1,5 @@
 /**
- * The walk through docs/runbook.md: a stack is broken in the ways of each section, and the commands of the section find the
+ * The walk through docs/operate/runbook.md: a stack is broken in the ways of each section, and the commands of the section find the
  * cause and repair it. Each walk follows every command of its section.
  */
 import assert from 'node:assert/strict';

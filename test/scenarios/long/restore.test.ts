@@ -1,5 +1,5 @@
 /**
- * A restore drill: the database is lost, and restored from a base backup and its WAL to a point in time (docs/disasters.md).
+ * A restore drill: the database is lost, and restored from a base backup and its WAL to a point in time (docs/operate/disasters.md).
  * Tasks in flight at that point continue; later webhooks are sent again, with the same ids.
  */
 import assert from 'node:assert/strict';

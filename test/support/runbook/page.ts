@@ -1,7 +1,7 @@
-/** The sections of docs/runbook.md, and the commands of this project in each. */
+/** The sections of docs/operate/runbook.md, and the commands of this project in each. */
 import { readFileSync } from 'node:fs';
 
-const page = readFileSync(new URL('../../../docs/runbook.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../../docs/operate/runbook.md', import.meta.url), 'utf8');
 
 const sections = new Map(
   page
@@ -14,7 +14,7 @@ export const sectionNames: readonly string[] = [...sections.keys()];
 
 export function readSection(name: string): string {
   const section = sections.get(name);
-  if (section === undefined) throw new Error(`docs/runbook.md has no section ${name}`);
+  if (section === undefined) throw new Error(`docs/operate/runbook.md has no section ${name}`);
   return section;
 }
 

@@ -1,4 +1,4 @@
-/** Walks through a section of docs/runbook.md on a broken stack: runs its commands as an operator does. */
+/** Walks through a section of docs/operate/runbook.md on a broken stack: runs its commands as an operator does. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { TestContext } from 'node:test';

@@ -1,7 +1,7 @@
-/** `npm run access`: writes the IAM tables of docs/deploy.md. */
+/** `npm run access`: writes the IAM tables of docs/operate/deploy.md. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { renderAccessTables, insertAccessTables } from './matrix.ts';
 
-const file = fileURLToPath(new URL('../../../docs/deploy.md', import.meta.url));
+const file = fileURLToPath(new URL('../../../docs/operate/deploy.md', import.meta.url));
 await writeFile(file, insertAccessTables(await readFile(file, 'utf8'), await renderAccessTables()));

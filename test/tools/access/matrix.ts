@@ -52,7 +52,7 @@ export async function readGrants(): Promise<Grant[]> {
   return grants.sort((a, b) => compare(`${a.account} ${a.role}`, `${b.account} ${b.role}`));
 }
 
-/** Renders the two tables of docs/deploy.md: bindings, and the reasons for roles on the project. */
+/** Renders the two tables of docs/operate/deploy.md: bindings, and the reasons for roles on the project. */
 export async function renderAccessTables(): Promise<string> {
   const rows = new Map<string, string[]>();
   for (const { account, role, resource } of await readGrants()) {
@@ -88,6 +88,7 @@ export const endMark = '<!-- access:end -->';
 /** Replaces the text between the two marks. @throws {Error} if the guide does not contain the marks */
 export function insertAccessTables(guide: string, access: string): string {
   const [before, after] = [guide.indexOf(startMark), guide.indexOf(endMark)];
-  if (before === -1 || after < before) throw new Error(`docs/deploy.md has no ${startMark} … ${endMark}`);
+  if (before === -1 || after < before)
+    throw new Error(`docs/operate/deploy.md has no ${startMark} … ${endMark}`);
   return `${guide.slice(0, before + startMark.length)}\n\n${access}\n\n${guide.slice(after)}`;
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run recording` records `longhaul send` and `longhaul watch` in a terminal, on a real stack, for docs/cli.md: as a
+ * `npm run recording` records `longhaul send` and `longhaul watch` in a terminal, on a real stack, for docs/use/cli.md: as a
  * recording of asciinema, and as a picture that plays it.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';

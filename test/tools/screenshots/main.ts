@@ -1,5 +1,5 @@
 /**
- * `npm run screenshots` makes the pictures of docs/console.md: each screen in the light and the dark theme, and at the
+ * `npm run screenshots` makes the pictures of docs/use/console.md: each screen in the light and the dark theme, and at the
  * width of a phone. It starts a stack of its own with an agent made for them.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -94,6 +94,6 @@ describe('tools', () => {
     assert.deepEqual(searchPages(pages, 'zzzz webhook', 3), []);
     assert.deepEqual(searchPages(pages, ' ', 3), []);
     const pagesOf = (query: string): string[] => searchPages(pages, query, 5).map(({ page }) => page);
-    assert.ok(pagesOf('verify signature').includes('docs/webhooks.md'));
+    assert.ok(pagesOf('verify signature').includes('docs/use/webhooks.md'));
   });
 });

@@ -1,11 +1,14 @@
-/** docs/cli.md has the commands and options of the program, and no others. */
+/** docs/use/cli.md has the commands and options of the program, and no others. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '#services/cli/program.ts';
 
-const page = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8').replaceAll('\\|', '|');
+const page = readFileSync(new URL('../../../docs/use/cli.md', import.meta.url), 'utf8').replaceAll(
+  '\\|',
+  '|',
+);
 /** They are described once, for all commands. */
 const shared = ['--url <url>', '--profile <name>', '--owner <owner>', '--json'];
 
@@ -20,7 +23,7 @@ function getOptions(command: Command): string[] {
   return [...own, ...command.commands.flatMap(getOptions)];
 }
 
-describe('docs/cli.md', () => {
+describe('docs/use/cli.md', () => {
   for (const command of createProgram().commands) {
     const name = command.name();
     test(`describes longhaul ${name} with all of its options`, () => {

@@ -1,4 +1,4 @@
-/** The recording of a terminal in docs/cli.md. */
+/** The recording of a terminal in docs/use/cli.md. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { toCast } from '../../tools/recording/cast.ts';

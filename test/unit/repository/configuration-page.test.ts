@@ -1,5 +1,5 @@
 /**
- * docs/configuration.md matches the code. The configuration readers run with a recording EnvReader, in enough environments
+ * docs/operate/configuration.md matches the code. The configuration readers run with a recording EnvReader, in enough environments
  * to reach every branch, so that each variable is known with its default, bounds, choices and services.
  */
 import assert from 'node:assert/strict';
@@ -20,7 +20,7 @@ import {
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
 import { readOptions } from '#services/local/options.ts';
 
-const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../../../docs/operate/configuration.md', import.meta.url), 'utf8');
 
 const databases: Environment[] = [
   {},
@@ -217,7 +217,7 @@ const [servicesPart = '', localPart = ''] = page.split('## `npm start`');
 const ofServices = recordVariables(['api', 'worker', 'dispatcher', 'migrate', 'admin']);
 const ofLocal = recordVariables(['local']);
 
-describe('docs/configuration.md', () => {
+describe('docs/operate/configuration.md', () => {
   test('has every variable of the services with its default, values and services', () => {
     assert.ok(ofServices.size > 90, `${ofServices.size} variables`);
     assert.deepEqual(findDifferences(servicesPart, ofServices), []);

@@ -80,8 +80,8 @@ describe('the pages', () => {
     assert.deepEqual(unlisted, ['docs/bench/figures.md'], 'the benchmark page links to its figures');
   });
 
-  test('docs/security.md proves each line by a test, or says that it is not met', () => {
-    const [, tables = ''] = /^## OWASP.*?$(.*)/ms.exec(read('docs/security.md')) ?? [];
+  test('docs/operate/security.md proves each line by a test, or says that it is not met', () => {
+    const [, tables = ''] = /^## OWASP.*?$(.*)/ms.exec(read('docs/operate/security.md')) ?? [];
     const lines = tables.split('\n').flatMap((line) => {
       const isEntry = line.startsWith('| ') && line !== '| | state | proof |';
       return isEntry ? [line.split(' | ')] : [];
@@ -90,7 +90,7 @@ describe('the pages', () => {
     const owasp = Array.from({ length: 10 }, (_none, index) => `API${index + 1}`);
     assert.deepEqual([...new Set(named)], [...owasp, '13.1', '13.2', '13.3', '13.4']);
     const unproven = lines.filter(([, state = '', proof = '']) => {
-      const tests = [...proof.matchAll(/\]\(\.\.\/(test\/\S+\.ts)\)/g)].map(([, file = '']) => file);
+      const tests = [...proof.matchAll(/\]\((?:\.\.\/)+(test\/\S+\.ts)\)/g)].map(([, file = '']) => file);
       if (state.startsWith('not met')) return tests.length > 0;
       return tests.length === 0 || tests.some((file) => !existsSync(path.join(root, file)));
     });
@@ -121,7 +121,7 @@ describe('quoted log messages', () => {
         (quote) => !/^(?:gcloud|longhaul|npm|npx|curl|git|node|openssl|deploy)\b|[=/:{<*×]|__/.test(quote),
       );
 
-  for (const page of ['docs/runbook.md', 'docs/deploy.md']) {
+  for (const page of ['docs/operate/runbook.md', 'docs/operate/deploy.md']) {
     test(`${page} quotes messages that the services log`, () => {
       const quotes = getQuotes(read(page).replace(/<!-- access:start.*<!-- access:end/s, ''));
       assert.ok(quotes.length > 3, quotes.join());

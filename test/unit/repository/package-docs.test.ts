@@ -59,7 +59,7 @@ describe('llms.txt', () => {
       assert.equal(blank, '', title);
       for (const line of lines) assert.match(line, /^- \[[^\]]+\]\([^)]+\)(?:: \S.*)?$/);
     }
-    assert.match(index, /^- \[Waits\]\(docs\/waits\.md\): sleeps, callbacks, /m);
+    assert.match(index, /^- \[Waits\]\(docs\/develop\/waits\.md\): sleeps, callbacks, /m);
   });
 
   test('lists every page of docs once', () => {
@@ -79,7 +79,7 @@ test('llms-full.txt has the whole text of every listed page, in this order', () 
   );
   for (const [position, file] of listed.entries())
     assert.equal(withoutLinks(texts[position] ?? ''), withoutLinks(`${file}\n\n${read(file)}`));
-  assert.match(full, /\]\(docs\/testing\.md#replays\)/);
+  assert.match(full, /\]\(docs\/develop\/testing\.md#replays\)/);
 });
 
 describe('the skill', () => {

@@ -98,7 +98,7 @@ describe('spans', () => {
 
 describe('metrics', () => {
   test('documents each metric with its unit, and no other', async () => {
-    const guide = await readFile(new URL('../../../docs/observability.md', import.meta.url), 'utf8');
+    const guide = await readFile(new URL('../../../docs/operate/observability.md', import.meta.url), 'utf8');
     const documented = [...guide.matchAll(/^\| `((?:longhaul|gen_ai)\.[\w.]+)` \|/gm)].map(
       ([, name]) => name,
     );

@@ -324,9 +324,9 @@ describe('the check of replays', () => {
   });
 });
 
-describe('docs/testing.md', () => {
+describe('docs/develop/testing.md', () => {
   test('has a test that passes as it is written', async (t) => {
-    const page = readFileSync(path.join(root, 'docs/testing.md'), 'utf8');
+    const page = readFileSync(path.join(root, 'docs/develop/testing.md'), 'utf8');
     const [, code = ''] = /^```ts\n(\/\/ refunds\.test\.ts\n.*?)^```/ms.exec(page) ?? [];
     mkdirSync(path.join(root, '.longhaul'), { recursive: true });
     // In the package, so that `longhaul/testing` resolves.

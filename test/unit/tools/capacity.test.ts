@@ -109,9 +109,9 @@ describe('npm run capacity', () => {
     }
   });
 
-  test('uses the formula for connections that docs/scaling.md documents', async () => {
+  test('uses the formula for connections that docs/operate/scaling.md documents', async () => {
     const [guide, settings] = await Promise.all(
-      ['docs/scaling.md', 'deploy/settings.sh'].map((name) => readFile(name, 'utf8')),
+      ['docs/operate/scaling.md', 'deploy/settings.sh'].map((name) => readFile(name, 'utf8')),
     );
     const sum = /\$\(\((.*)\)\)/.exec(settings ?? '')?.[1];
     assert.ok(sum !== undefined && guide?.replaceAll('×', '*').includes(sum), sum);
@@ -162,10 +162,10 @@ describe('npm run capacity -- scaling', () => {
     assert.deepEqual([push?.idleInstances, cremaToZero?.idleInstances, crema?.idleInstances], [0, 0, 1]);
   });
 
-  test('matches the table of docs/scaling.md', async () => {
+  test('matches the table of docs/operate/scaling.md', async () => {
     const { output } = await capacity('scaling');
-    const guide = await readFile('docs/scaling.md', 'utf8');
-    assert.ok(guide.includes(output.trim()), `docs/scaling.md must have:\n${output}`);
+    const guide = await readFile('docs/operate/scaling.md', 'utf8');
+    assert.ok(guide.includes(output.trim()), `docs/operate/scaling.md must have:\n${output}`);
   });
 
   test('keeps every turn, and no more instances than allowed', () => {
@@ -225,9 +225,9 @@ describe('the model of measured costs', () => {
     }
   });
 
-  test('matches the table of docs/scaling.md', async () => {
+  test('matches the table of docs/operate/scaling.md', async () => {
     const { output } = await capacity('primary');
-    const guide = await readFile('docs/scaling.md', 'utf8');
-    assert.ok(guide.includes(output.trim()), `docs/scaling.md must have:\n${output}`);
+    const guide = await readFile('docs/operate/scaling.md', 'utf8');
+    assert.ok(guide.includes(output.trim()), `docs/operate/scaling.md must have:\n${output}`);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * The challenge of webhook receivers (docs/webhooks.md): before a config is stored, its URL must prove that it expects webhooks
+ * The challenge of webhook receivers (docs/use/webhooks.md): before a config is stored, its URL must prove that it expects webhooks
  * of this agent, by answering a POST with the random text that it contains. So callers cannot direct webhooks at others.
  * A URL that has answered is not asked again by this process for an hour.
  */

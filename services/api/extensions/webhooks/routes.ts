@@ -1,5 +1,5 @@
 /**
- * The webhooks extension (docs/webhooks.md), with which owners read configs and deliveries, redeliver, send a
+ * The webhooks extension (docs/use/webhooks.md), with which owners read configs and deliveries, redeliver, send a
  * test and change the secret. The public signing keys are served to receivers.
  */
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';

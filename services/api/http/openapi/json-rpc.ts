@@ -92,7 +92,7 @@ export const callMcp: Operation = {
   operationId: 'CallMcp',
   tags: ['other protocols'],
   summary: 'Sends a message of the Model Context Protocol (Streamable HTTP)',
-  description: 'Use an MCP client: docs/mcp.md.',
+  description: 'Use an MCP client: docs/use/mcp.md.',
   requestBody: toJsonBody(anyObject),
   responses: {
     200: {

@@ -34,7 +34,7 @@ export interface Operation {
 /** The groups of operations, and what they are. */
 export const tags = {
   tasks: 'Operations of A2A 1.0 over HTTP+JSON',
-  webhooks: 'Webhook configs, their deliveries and redelivery (docs/webhooks.md)',
+  webhooks: 'Webhook configs, their deliveries and redelivery (docs/use/webhooks.md)',
   'task views': 'Timelines, search, figures, and acts on several tasks (docs/extensions/tasks.md)',
   schedules: 'Recurring tasks (docs/extensions/schedules.md)',
   operator: 'Work, workers and failures of all owners (docs/extensions/operator.md)',

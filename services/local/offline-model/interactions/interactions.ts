@@ -1,6 +1,6 @@
 /**
  * The interactions of the offline model: created, run in the background or not, streamed, read, canceled, deleted. They
- * follow Google's reference (see wire.ts and docs/gemini.md).
+ * follow Google's reference (see wire.ts and docs/develop/gemini.md).
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';

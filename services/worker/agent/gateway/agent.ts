@@ -1,4 +1,4 @@
-/** A gateway: an agent whose whole behavior is another A2A agent, which its definition names as `a2a` (docs/gateway.md). */
+/** A gateway: an agent whose whole behavior is another A2A agent, which its definition names as `a2a` (docs/develop/gateway.md). */
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { Agent, CallResult, Turn, TurnOutcome } from '../agent.ts';
 import { CredentialsError } from '../errors.ts';

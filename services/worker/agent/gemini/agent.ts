@@ -228,7 +228,7 @@ function getMetering(
   };
 }
 
-/** @throws {FatalError} if the service tier of the definition cannot be used (docs/gemini.md) */
+/** @throws {FatalError} if the service tier of the definition cannot be used (docs/develop/gemini.md) */
 function checkSupported({ model }: AgentDefinition, { vertexai = false }: GeminiClientOptions): void {
   if (!vertexai || model.serviceTier !== 'batch') return;
   throw new FatalError(

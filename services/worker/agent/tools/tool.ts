@@ -48,7 +48,7 @@ export interface AgentTool {
   run(args: JsonObject, call: ToolCallContext): Promise<Json | void>;
 }
 
-/** A result that says: the result is posted to the `callbackUrl` of the call later, as JSON (docs/waits.md). */
+/** A result that says: the result is posted to the `callbackUrl` of the call later, as JSON (docs/develop/waits.md). */
 export const pendingResult: JsonObject = { 'dev.longhaul/pending': true };
 
 export interface ToolCallContext {

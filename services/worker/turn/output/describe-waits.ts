@@ -1,4 +1,4 @@
-/** Describes to clients what a suspended turn waits for: in words, and in the metadata of the message (docs/waits.md). */
+/** Describes to clients what a suspended turn waits for: in words, and in the metadata of the message (docs/develop/waits.md). */
 import type { JsonObject, Message } from '#shared/domain/message.ts';
 import { toolWaitPrefix, waitsExtension, type Wait } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';

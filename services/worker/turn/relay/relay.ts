@@ -1,5 +1,5 @@
 /**
- * The turn of a gateway: its message goes to the agent behind it, whose task is shown as ours (docs/gateway.md).
+ * The turn of a gateway: its message goes to the agent behind it, whose task is shown as ours (docs/develop/gateway.md).
  *
  *   earlier call of the context ─▶ its task, if that waits for this message; otherwise its conversation
  *   message ─▶ call (calls.ts) ─▶ mirror.ts ─▶ result

@@ -1,5 +1,5 @@
 /**
- * A client as Gemini Enterprise is described (docs/gemini-enterprise.md): it has the card that was registered, knows the
+ * A client as Gemini Enterprise is described (docs/operate/gemini-enterprise.md): it has the card that was registered, knows the
  * address of the service, and streams with A2A 0.3 without naming a version.
  */
 import assert from 'node:assert/strict';

@@ -27,7 +27,7 @@ export async function killDuringCalls(
   stack.model.script([{ match: 'call', reactions: [{ delayMs: seconds * 1000, chunks: ['the answer'] }] }]);
   const { id } = await stack.submit('call');
   const list = () => stack.model.interactions.list();
-  // A death between the creation and its record makes another call: docs/gemini.md.
+  // A death between the creation and its record makes another call: docs/develop/gemini.md.
   await waitFor('the record of the call', async () => {
     const { rowCount } = await stack.pool.query(`select from steps where name = 'interaction'`);
     return rowCount === 1;

@@ -1,4 +1,4 @@
-/** Runs a call of another agent for the model: a wait of the turn, not a step (docs/remote-agents.md). */
+/** Runs a call of another agent for the model: a wait of the turn, not a step (docs/develop/remote-agents.md). */
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import type { CallResult } from '../../agent.ts';
 import { toReply } from '../../remote/output.ts';

@@ -1,5 +1,5 @@
 /**
- * The results of calls that tools send later (docs/waits.md). A tool that may do so gets the URL of a callback with each
+ * The results of calls that tools send later (docs/develop/waits.md). A tool that may do so gets the URL of a callback with each
  * call. If it answers that its result is pending, the turn waits for what is posted there, without a worker:
  *
  *   callback opened ─▶ step: the call, with the URL ──its result──▶ done

@@ -1,5 +1,5 @@
 /**
- * Calls of MCP tools that end without a worker (docs/waits.md). A server may answer a call with a task, or ask its user:
+ * Calls of MCP tools that end without a worker (docs/develop/waits.md). A server may answer a call with a task, or ask its user:
  *
  *   step: the call ─▶ task ─▶ suspended ──due──▶ polled ──ended──▶ the result, for the model
  *        ▲                       ▲                  └──asks──▶ input-required ─▶ step: the answer ─▶ suspended …
