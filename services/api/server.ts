@@ -77,7 +77,8 @@ export interface ApiServerParts {
   geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
   /** Undefined: MCP is not served. */
   mcp?:
-    Omit<McpRoutesParts, 'bodyLimitBytes' | 'callRoute' | 'corsOrigins' | 'publicUrl' | 'log'> | undefined;
+    | Omit<McpRoutesParts, 'audit' | 'bodyLimitBytes' | 'callRoute' | 'corsOrigins' | 'publicUrl' | 'log'>
+    | undefined;
   /** Undefined: the console is not served. */
   readConsole?: ReadConsole | undefined;
   /** For the console: the address of a task's traces. */

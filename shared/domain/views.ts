@@ -3,7 +3,7 @@
  * are ISO 8601 in UTC with milliseconds. Optional fields are absent if they have no value, never null.
  */
 import type { EventKind } from './events.ts';
-import type { Message } from './message.ts';
+import type { Artifact, Message } from './message.ts';
 import type { AttemptOutcome, TaskState } from './task.ts';
 import type { ModelUsage, Usage } from './usage.ts';
 import type { Wait } from './wait.ts';
@@ -21,9 +21,32 @@ export interface TaskSummary {
   agent: string;
   /** The cause of the last failure, which the task may have survived. */
   lastError?: string;
+  /** The start of the text of the status message, at most `maxStatusTextChars`: a reason, a question or progress. */
+  statusText?: string;
+  /** Why its turn does not run now, if it has to wait. */
+  held?: Held;
   usage?: Usage;
   /** In searches: one of its webhooks is disabled, or its last attempt failed. */
   webhook?: 'failing' | 'disabled';
+}
+
+export const maxStatusTextChars = 500;
+
+/**
+ * Why a turn has to wait:
+ *
+ * - `start_time`: it starts at `until`
+ * - `owner_limit`: its owner has as many turns running as its limit allows
+ * - `owner_share`: its owner uses its share of the workers
+ * - `agent_version`: its version of the agent has no room, or no worker
+ * - an outcome of an attempt: its last attempt ended so, and it runs again at `until`. If it is `parked`, `lastError` says
+ *   for which model or limit
+ */
+export interface Held {
+  reason: 'start_time' | 'owner_limit' | 'owner_share' | 'agent_version' | AttemptOutcome;
+  /** When it was put into a queue. */
+  since?: string;
+  until?: string;
 }
 
 /** The work of a task so far, including the part in progress. Lists are in order of time. */
@@ -133,7 +156,7 @@ export interface OwnersUsage {
 }
 
 /** A task of any owner, for operators. */
-export interface OpsTask extends Omit<TaskSummary, 'usage' | 'webhook'> {
+export interface OpsTask extends Omit<TaskSummary, 'usage' | 'webhook' | 'statusText'> {
   tenant: string;
   owner: string;
   turn: number;
@@ -150,6 +173,10 @@ export interface OpsTask extends Omit<TaskSummary, 'usage' | 'webhook'> {
   /** The message of the turn, and that of the status. Texts are cut. */
   message?: Message;
   statusMessage?: Message;
+  /** What the task has produced, in its order: the first ones that fit. Texts are cut. */
+  artifacts: Artifact[];
+  /** How many more artifacts it has. */
+  artifactsLeftOut: number;
 }
 
 /** The records of the steps of a turn, for operators. */

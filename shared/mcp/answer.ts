@@ -4,6 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Json, JsonObject } from '../domain/message.ts';
+import type { Held } from '../domain/views.ts';
+import { ToolError } from './errors.ts';
 import type { Answer } from './tool.ts';
 
 /** Characters of one quoted text, unless a tool lets its caller choose. */
@@ -24,11 +26,17 @@ export function createAnswer(
   head: readonly string[],
   quoted: readonly string[] = [],
 ): Answer {
-  const lines = quoted.length === 0 ? [...head] : [...head, ...mark(quoted)];
-  return { text: lines.join('\n'), data };
+  return { text: [...head, ...mark(quoted)].join('\n'), data };
+}
+
+/** Returns the text of a failure, with what it quotes between marks. */
+export function describeFailure(error: Error): string {
+  const quoted = error instanceof ToolError ? error.quoted : [];
+  return [error.message, ...mark(quoted)].join('\n');
 }
 
 function mark(quoted: readonly string[]): string[] {
+  if (quoted.length === 0) return [];
   const name = `data-${randomBytes(4).toString('hex')}`;
   const whole = quoted.join('\n');
   const body =
@@ -64,6 +72,13 @@ export function cutTexts(value: Json, max = maxQuoteChars): Json {
 /** Returns a number with its noun: `1 task`, `2 tasks`. */
 export function quantity(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;
+}
+
+/** Describes why a turn has to wait, as a part of a line. */
+export function describeHeld(held: Held | undefined): string | undefined {
+  if (held === undefined) return undefined;
+  const { reason, since, until } = held;
+  return line(`held: ${reason}`, since && `since ${since}`, until && `until ${until}`);
 }
 
 /** Joins what is present to one line. */

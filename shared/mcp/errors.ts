@@ -3,6 +3,12 @@
 /** A failure that the model can read and correct: what was wrong, then what is accepted. */
 export class ToolError extends Error {
   override readonly name: string = 'ToolError';
+  /** Lines with texts of others, which answers mark as data. */
+  readonly quoted: readonly string[];
+  constructor(message: string, quoted: readonly string[] = []) {
+    super(message);
+    this.quoted = quoted;
+  }
 }
 
 /** A route has refused a request. `status`: that of HTTP. */

@@ -10,7 +10,7 @@ import { createCallContext } from '../bindings/call-context.ts';
 import { clientAddress, getController, traceparent } from '../handler/call-state.ts';
 import { getAuthenticated } from '../handler/caller.ts';
 import { toClientError } from '../handler/errors.ts';
-import { auditRequest } from '../http/audit.ts';
+import { auditRequest, type AuditDetails } from '../http/audit.ts';
 import { toHttpStatus } from '../http/failure.ts';
 import { Query } from '../http/query.ts';
 import type { OpenRoute } from './routes.ts';
@@ -42,8 +42,8 @@ export function createRouteCaller(
       caller,
       isReadAudited: route.isReadAudited,
       address: clientAddress.get(context)?.(),
-      details: { tool },
     };
+    let details: AuditDetails = { tool };
     try {
       const result = await route.run({
         context: createOwnContext(context, tenant),
@@ -51,17 +51,20 @@ export function createRouteCaller(
         query: new Query(given),
         accept: '',
         readBody: () => body,
+        addAuditDetails: (more) => {
+          details = { ...details, ...more };
+        },
         hasTenant: false,
         getReply: () => {
           throw new Error(`${method} ${path} needs a response of its own`);
         },
       });
-      auditRequest(audit, { ...entry, status: 200 });
+      auditRequest(audit, { ...entry, status: 200, details });
       // Times are texts, as over HTTP.
       return JSON.parse(JSON.stringify(result ?? null)) as unknown;
     } catch (error) {
       const failure = toClientError(log, error);
-      auditRequest(audit, { ...entry, status: toHttpStatus(failure) });
+      auditRequest(audit, { ...entry, status: toHttpStatus(failure), details });
       throw failure;
     }
   };

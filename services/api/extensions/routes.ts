@@ -18,6 +18,7 @@ import { checkId } from '../handler/validate/message.ts';
 import { warnClient } from '../handler/call-state.ts';
 import { getAuthenticated, getCaller } from '../handler/caller.ts';
 import type { Params } from '../handler/operations.ts';
+import { addAuditDetails, type AuditDetails } from '../http/audit.ts';
 import { readBody } from '../http/body.ts';
 import type { ObjectSchema, Schema } from '../http/openapi/schema.ts';
 import { sendFailure } from '../http/failure.ts';
@@ -39,6 +40,8 @@ export interface ExtensionCall {
   accept: string;
   /** Empty for GET and DELETE. */
   body: Params;
+  /** Adds ids and counts to the entry of the audit log: those that the path does not have. */
+  addAuditDetails: (details: AuditDetails) => void;
   /** Returns the response, for routes that stream. */
   getReply: () => FastifyReply;
 }
@@ -67,7 +70,10 @@ export interface ExtensionRoute<Parts> {
 }
 
 /** A call of a route before its caller is known to have the right to make it. */
-export type RouteRequest = Pick<ExtensionCall, 'context' | 'path' | 'query' | 'accept' | 'getReply'> & {
+export type RouteRequest = Pick<
+  ExtensionCall,
+  'context' | 'path' | 'query' | 'accept' | 'getReply' | 'addAuditDetails'
+> & {
   readBody: () => Params;
   /** The path names a tenant, so the query must not. */
   hasTenant: boolean;
@@ -130,6 +136,7 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
         query,
         accept,
         getReply: () => reply,
+        addAuditDetails: (details) => addAuditDetails(request, details),
         readBody: () => (method === 'POST' || method === 'PUT' ? readBody(request) : {}),
         hasTenant: tenant !== undefined,
       });

@@ -16,8 +16,18 @@ declare module 'fastify' {
   }
 }
 
+export type AuditDetails = NonNullable<AuditEntry['details']>;
+
 const maxOwnerChars = 256;
 const readMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** What handlers add to the entries about their requests. */
+const addedDetails = new WeakMap<FastifyRequest, AuditDetails>();
+
+/** Adds details to the entry about a request. */
+export function addAuditDetails(request: FastifyRequest, details: AuditDetails): void {
+  addedDetails.set(request, { ...addedDetails.get(request), ...details });
+}
 
 /** Applies to all routes that are registered after this call. */
 export function registerAudit(app: FastifyInstance, audit: AuditLog): void {
@@ -35,6 +45,7 @@ export function registerAudit(app: FastifyInstance, audit: AuditLog): void {
         owner: getNamedOwner(request.query),
         caller: findAdmittedCaller(request),
         address: request.ip,
+        details: addedDetails.get(request),
         ...getTarget(request),
       });
       done(null, payload);
@@ -53,7 +64,7 @@ export interface AuditedRequest extends Pick<AuditEntry, 'tenant' | 'address' | 
   owner: string | undefined;
   caller: AuthenticatedCaller | undefined;
   /** Counts and names that belong to the action. */
-  details?: AuditEntry['details'];
+  details: AuditDetails | undefined;
 }
 
 /** Writes an entry about a request, if it is one of those that are audited. */

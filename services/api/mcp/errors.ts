@@ -1,6 +1,7 @@
 /** Errors of MCP. The SDK sends `code`, `message` and `data` of an error that a handler throws. */
 import { A2AError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { CallToolResult } from '@modelcontextprotocol/server';
+import { describeFailure } from '#shared/mcp/answer.ts';
 import { ToolError } from '#shared/mcp/errors.ts';
 import { ForbiddenError, UnauthenticatedError } from '../auth/errors.ts';
 import { HttpRequestError, InternalError, RetryLaterError } from '../handler/errors.ts';
@@ -83,7 +84,7 @@ export async function withToolErrors<T>(run: () => Promise<T>): Promise<T | Call
       error instanceof A2AError || error instanceof ArgumentsError || error instanceof ToolError;
     if (!isForModel || error instanceof McpError) throw error;
     // Errors of operations name the method of A2A, which the model cannot call.
-    const text = error.message.replace('GetTask', 'get_task');
+    const text = describeFailure(error).replace('GetTask', 'get_task');
     return { content: [{ type: 'text', text }], isError: true };
   }
 }

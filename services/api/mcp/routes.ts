@@ -6,6 +6,7 @@ import type { AgentCard } from '@a2a-js/sdk';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
+import type { AuditLog } from '#shared/runtime/audit.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { createCallContext, createDisconnectController } from '../bindings/call-context.ts';
@@ -40,6 +41,7 @@ export interface McpRoutesParts extends TasksParts {
   sendWaitMs: number;
   retentionSeconds: number;
   callRoute: CallOpenRoute;
+  audit: AuditLog;
   log: Logger;
 }
 
@@ -57,7 +59,7 @@ export function registerMcp(app: FastifyInstance, parts: McpRoutesParts): void {
       ...parts,
       tasks,
       getSkills: createSkillReader(parts.getFullCard),
-      operatorTools: new OperatorTools(parts.callRoute),
+      operatorTools: new OperatorTools(parts),
     }),
     taskCalls: new TaskCalls({ ...parts, tasks }),
   });

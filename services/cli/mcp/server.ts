@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { Server, type CallToolResult, type Tool } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
+import { describeFailure } from '#shared/mcp/answer.ts';
 import { ToolError } from '#shared/mcp/errors.ts';
 import { docsTools, systemTools } from '#shared/mcp/list.ts';
 import type { OpsTool } from '#shared/mcp/tool.ts';
@@ -59,7 +60,7 @@ async function run(action: () => ReturnType<OpsTool['run']>): Promise<CallToolRe
     const { message, stack } = error as Error;
     if (!(error instanceof ToolError || error instanceof CliError))
       printError(`longhaul: ${stack ?? message}`);
-    return toFailure(message);
+    return toFailure(describeFailure(error as Error));
   }
 }
 

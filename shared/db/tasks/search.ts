@@ -4,12 +4,14 @@
  * task that was checked, so that a search for something rare costs no more than others.
  */
 import { sql, type RawBuilder } from 'kysely';
+import type { Message } from '../../domain/message.ts';
 import { taskStates, type TaskState } from '../../domain/task.ts';
 import type { TaskSummary } from '../../domain/views.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { openText } from '../contents/codec.ts';
 import type { Database } from '../schema/schema.ts';
+import { heldJson, readStatusText, shortStatusMessage } from './held.ts';
 import { selectNewest, type ListCursor } from './list.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
@@ -62,6 +64,7 @@ export async function searchTasks(
     last_id: string;
     found_at: string | null;
     task: TaskSummary;
+    status_message: Message | null;
   }>`
     with newest as materialized (${newest}),
     found as (
@@ -69,15 +72,15 @@ export async function searchTasks(
       order by n.status_at desc, n.id desc limit ${size + 1}
     )
     select (select count(*)::int from newest) as examined, last.status_at::text as last_at, last.id as last_id,
-      found.status_at::text as found_at, read.task
+      found.status_at::text as found_at, read.task, read.status_message
     from (select status_at, id from newest order by status_at, id limit 1) last
     left join found on true
     -- The limit makes the planner look up each task by its id.
     left join lateral (
-      select json_strip_nulls(json_build_object(
+      select ${shortStatusMessage} as status_message, json_strip_nulls(json_build_object(
         'taskId', t.id, 'contextId', t.context_id, 'state', t.state, 'createdAt', ${isoTime(sql`t.created_at`)},
         'statusAt', ${isoTime(sql`t.status_at`)}, 'agent', t.agent_hash, 'lastError', t.last_error, 'usage', t.usage,
-        'webhook', (
+        'held', ${heldJson}, 'webhook', (
           select case when count(c.disabled_at) > 0 then 'disabled' when max(c.failures) > 0 then 'failing' end
           from webhook_configs c where c.task_id = t.id
         )
@@ -85,12 +88,8 @@ export async function searchTasks(
       from tasks t where t.id = found.id limit 1
     ) read on true
     order by found.status_at desc, found.id desc`.execute(db);
-  const found = rows.flatMap(({ found_at: at, task }) => (at === null ? [] : [{ at, task }]));
-  const open = async (task: TaskSummary): Promise<TaskSummary> =>
-    task.lastError === undefined
-      ? task
-      : { ...task, lastError: await openText('error', task.taskId, task.lastError) };
-  const tasks = await Promise.all(found.slice(0, size).map(({ task }) => open(task)));
+  const found = rows.flatMap(({ found_at: at, ...row }) => (at === null ? [] : [{ at, ...row }]));
+  const tasks = await Promise.all(found.slice(0, size).map(openSummary));
   const [row] = rows;
   const lastFound = found[size - 1];
   if (found.length > size && lastFound !== undefined) {
@@ -98,6 +97,16 @@ export async function searchTasks(
   }
   const more = row !== undefined && row.examined === most;
   return { tasks, next: more ? { statusAt: row.last_at, id: row.last_id } : undefined };
+}
+
+async function openSummary(row: { task: TaskSummary; status_message: Message | null }): Promise<TaskSummary> {
+  const { task, status_message: message } = row;
+  const { taskId, lastError } = task;
+  return {
+    ...task,
+    ...(lastError !== undefined && { lastError: await openText('error', taskId, lastError) }),
+    ...(await readStatusText(taskId, message)),
+  };
 }
 
 type TaskColumn = keyof Database['tasks'];

@@ -1,5 +1,6 @@
 /** Reads what a task has done, for its owner (invariant 9): one statement, so that all parts are of one moment. */
 import { sql, type RawBuilder } from 'kysely';
+import type { Message } from '../../domain/message.ts';
 import type {
   Timeline,
   TimelineAttempt,
@@ -13,6 +14,7 @@ import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, openText } from '../contents/codec.ts';
 import { stateOfPayload } from '../events/read.ts';
 import { maxErrorChars } from '../turns/attempts.ts';
+import { heldJson, readStatusText, shortStatusMessage } from './held.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
 /** The most entries of each list: the newest ones are read. */
@@ -27,15 +29,17 @@ interface Row {
   steps: OfTurn<TimelineStep>[] | null;
   events: TimelineEvent[] | null;
   deliveries: TimelineDelivery[] | null;
+  status_message: Message | null;
 }
 
 /** @returns undefined if the caller does not own the task, or it is hidden */
 export async function readTimeline(db: Db, caller: Caller, taskId: string): Promise<Timeline | undefined> {
   const { rows } = await sql<Row>`
-    select
+    select ${shortStatusMessage} as status_message,
       json_strip_nulls(json_build_object(
         'taskId', t.id, 'contextId', t.context_id, 'state', t.state, 'createdAt', ${isoTime(sql`t.created_at`)},
-        'statusAt', ${isoTime(sql`t.status_at`)}, 'agent', t.agent_hash, 'lastError', t.last_error, 'usage', t.usage
+        'statusAt', ${isoTime(sql`t.status_at`)}, 'agent', t.agent_hash, 'lastError', t.last_error, 'usage', t.usage,
+        'held', ${heldJson}
       )) as head,
       ${list('turns', sql`'turn', turn, 'acceptedAt', ${isoTime(sql`created_at`)}`, turns)},
       ${list('attempts', attemptFields, attempts)},
@@ -45,7 +49,9 @@ export async function readTimeline(db: Db, caller: Caller, taskId: string): Prom
     from tasks t join gates g on g.task_id = t.id
     where t.id = ${taskId} and ${visibleTo(caller)}`.execute(db);
   const [row] = rows;
-  return row && toTimeline(areContentsEncrypted() ? await openErrors(taskId, row) : row);
+  if (row === undefined) return undefined;
+  const timeline = toTimeline(areContentsEncrypted() ? await openErrors(taskId, row) : row);
+  return { ...timeline, ...(await readStatusText(taskId, row.status_message)) };
 }
 
 async function openErrors(taskId: string, row: Row): Promise<Row> {

@@ -245,7 +245,7 @@ function selectConfigs(db: Db, caller: Caller, taskId: string) {
     );
 }
 
-async function hasTask(db: Db, caller: Caller, taskId: string): Promise<boolean> {
+export async function hasTask(db: Db, caller: Caller, taskId: string): Promise<boolean> {
   return (await selectTask(db, caller, taskId).select('t.id').executeTakeFirst()) !== undefined;
 }
 

@@ -27,6 +27,8 @@ export interface WebhookFilter {
   health: readonly [WebhookHealth, WebhookHealth];
   /** Host of the receiver, with its port unless that is the one of the protocol. */
   host?: string | undefined;
+  /** Only those of this task. */
+  taskId?: string | undefined;
 }
 
 export interface OwnWebhook extends StoredWebhook {
@@ -49,7 +51,7 @@ type Found = { [Column in keyof Row]: Row[Column] | null };
 export async function listOwnWebhooks(
   db: Db,
   caller: Caller,
-  { health: [from, to], host }: WebhookFilter,
+  { health: [from, to], host, taskId }: WebhookFilter,
   { size, after }: { size: number; after?: WebhookPlace | undefined },
 ): Promise<{ webhooks: OwnWebhook[]; next: WebhookPlace | undefined }> {
   const examine = host === undefined ? size + 1 : maxExamined;
@@ -64,6 +66,7 @@ export async function listOwnWebhooks(
       select c.task_id, c.id, ${rank} as rank from webhook_configs c
       where c.owner = ${caller.owner} and c.tenant = ${caller.tenant}
         and ${rank} between ${webhookHealths.indexOf(from)}::int and ${webhookHealths.indexOf(to)}::int ${isAfter}
+        ${taskId === undefined ? sql`` : sql`and c.task_id = ${taskId}`}
       order by ${rank} desc, c.task_id desc, c.id desc limit ${examine}
     )
     select last.*, found.*

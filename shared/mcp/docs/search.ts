@@ -1,4 +1,4 @@
-/** Finds the sections of the documentation that have all words of a query, those with most of them first. */
+/** Finds the sections of the documentation that have words of a query: those with most of its words first. */
 import type { Page, Section } from './pages.ts';
 
 export interface Found {
@@ -25,11 +25,11 @@ export function searchPages(pages: readonly Page[], query: string, limit: number
   const rated = pages.flatMap((page) =>
     page.sections.flatMap((section) => {
       const rating = rate(page, section, words);
-      return rating === 0 ? [] : [{ page, section, rating }];
+      return rating.words === 0 ? [] : [{ page, section, ...rating }];
     }),
   );
   return rated
-    .sort((first, second) => second.rating - first.rating)
+    .sort((first, second) => second.words - first.words || second.weight - first.weight)
     .slice(0, limit)
     .map(({ page, section }) => ({
       page: page.file,
@@ -38,23 +38,34 @@ export function searchPages(pages: readonly Page[], query: string, limit: number
     }));
 }
 
-/** Returns 0 if a word is missing. */
-function rate(page: Page, { heading, text }: Section, words: readonly string[]): number {
+interface Rating {
+  /** How many different words the section has. */
+  words: number;
+  /** Decides between sections with as many words. */
+  weight: number;
+}
+
+function rate(page: Page, { heading, text }: Section, words: readonly string[]): Rating {
   const [body, head] = [text.toLowerCase(), `${page.title} ${heading}`.toLowerCase()];
-  let rating = 0;
+  const rating = { words: 0, weight: 0 };
   for (const word of words) {
     const count = body.split(word, maxCounted + 1).length - 1;
     const inHead = head.includes(word);
-    if (count === 0 && !inHead) return 0;
-    rating += count + (inHead ? headingWeight : 0);
+    if (count > 0 || inHead) rating.words += 1;
+    rating.weight += count + (inHead ? headingWeight : 0);
   }
   return rating;
 }
 
-/** The text around the first line that has a word. */
+/** The text from the first of the lines that have most of the words. */
 function createExcerpt({ text }: Section, words: readonly string[]): string {
   const body = text.replace(/^#{1,6} .*\n*/, '');
-  const places = words.map((word) => body.toLowerCase().indexOf(word)).filter((place) => place >= 0);
-  const start = Math.max(0, body.lastIndexOf('\n', Math.min(...places, body.length)) + 1);
-  return body.slice(start, start + excerptChars).trim();
+  let best = { start: 0, words: 0 };
+  let start = 0;
+  for (const each of body.toLowerCase().split('\n')) {
+    const found = words.filter((word) => each.includes(word)).length;
+    if (found > best.words) best = { start, words: found };
+    start += each.length + 1;
+  }
+  return body.slice(best.start, best.start + excerptChars).trim();
 }

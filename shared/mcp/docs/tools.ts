@@ -11,7 +11,7 @@ export const searchDocs = defineTool({
   name: 'ops_search_docs',
   title: 'Search the documentation',
   description:
-    'Searches the documentation of the installed version of Longhaul for sections that have all words of the query. ops_read_doc returns a page.',
+    'Searches the documentation of the installed version of Longhaul for sections that have words of the query, those with most of them first. ops_read_doc returns a page.',
   effect: reads,
   args: {
     query: { type: 'string', description: 'One or a few words, such as callback timeout.', isRequired: true },
@@ -23,10 +23,7 @@ export const searchDocs = defineTool({
     const sections = searchPages(pages, query, limit);
     const head =
       sections.length === 0
-        ? [
-            `No section of version ${version} has all words of "${query}": use fewer or other words. Pages:`,
-            list(),
-          ]
+        ? [`No section of version ${version} has a word of "${query}": use other words. Pages:`, list()]
         : [`Version ${version}:`];
     const lines = sections.map(({ page, heading, excerpt }) => `\n${page}, "${heading}":\n${excerpt}`);
     return createAnswer({ version, sections: sections.map((section) => ({ ...section })) }, [

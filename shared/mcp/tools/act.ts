@@ -88,7 +88,8 @@ async function change(
   const isFound = results.some(({ outcome }) => outcome !== 'not_found');
   if (!isFound) {
     throw new ToolError(
-      `${lines.join('\n')}\nIf the tasks belong to another owner, set owner and tenant as ops_get_task names them.`,
+      'No task was found. If they belong to another owner, set owner and tenant as ops_get_task names them.',
+      lines,
     );
   }
   const head =

@@ -9,7 +9,8 @@ import {
   type OpsTask,
   type SearchPage,
 } from '../../domain/views.ts';
-import { createAnswer, cut, line, quantity, quoteNote } from '../answer.ts';
+import { createAnswer, cut, describeHeld, line, quantity, quoteNote } from '../answer.ts';
+import { RouteError, ToolError } from '../errors.ts';
 import {
   defaultPageSize,
   ownerArguments,
@@ -26,7 +27,7 @@ import { count, defineTool, objects, reads, text } from '../tool.ts';
 export const listTasks = defineTool({
   name: 'ops_list_tasks',
   title: 'List tasks',
-  description: `Lists the tasks of one owner, the latest change of state first, with their last error. ${quoteNote}`,
+  description: `Lists the tasks of one owner, the latest change of state first, with their last error, the text of their status (the reason of a failure, a question or progress), and why a task is held back: by a limit, its start time, or a failure. ${quoteNote}`,
   effect: reads,
   args: {
     state: { type: 'string', description: 'Only tasks in this state.', choices: stateNames },
@@ -58,14 +59,16 @@ export const listTasks = defineTool({
       },
     })) as SearchPage;
     const tasks = page.tasks.map(
-      ({ taskId, contextId, state: own, createdAt, statusAt, webhook: health, lastError }) => ({
+      ({ taskId, contextId, state: own, createdAt, statusAt, webhook: health, held, ...texts }) => ({
         taskId,
         contextId,
         state: toStateName(own),
         createdAt,
         statusAt,
         ...(health !== undefined && { webhook: health }),
-        ...(lastError !== undefined && { lastError: cut(lastError) }),
+        ...(held !== undefined && { held: { ...held } }),
+        ...(texts.statusText !== undefined && { statusText: texts.statusText }),
+        ...(texts.lastError !== undefined && { lastError: cut(texts.lastError) }),
       }),
     );
     const { nextPageToken } = page;
@@ -75,6 +78,8 @@ export const listTasks = defineTool({
         task.state,
         `since ${task.statusAt}`,
         task.webhook && `webhook ${task.webhook}`,
+        describeHeld(task.held),
+        task.statusText && `says: ${task.statusText}`,
         task.lastError && `last error: ${task.lastError}`,
       ),
     );
@@ -94,23 +99,39 @@ const maxChars = {
 export const getTask = defineTool({
   name: 'ops_get_task',
   title: 'Get task',
-  description: `Returns a task of any owner: its owner and tenant, state, last error, the message of its turn, and its status message: an answer, a question, the calls that wait for approval, or the reason of a failure. ${quoteNote}`,
+  description: `Returns a task of any owner: its owner and tenant, state, last error, why it is held back, the message of its turn, its artifacts, and its status message: an answer, a question, the calls that wait for approval, or the reason of a failure. ${quoteNote}`,
   effect: reads,
   args: { taskId, maxChars },
-  output: { taskId: text, tenant: text, owner: text, state: text, lastError: text, turn: count },
+  output: {
+    taskId: text,
+    tenant: text,
+    owner: text,
+    state: text,
+    lastError: text,
+    turn: count,
+    artifacts: objects,
+    artifactsLeftOut: count,
+  },
   run: async ({ taskId, maxChars }, callRoute) => {
     const call = { method: 'GET', extension: operatorExtension, route: '/ops/tasks/:taskId' } as const;
     const task = (await callRoute({ ...call, path: { taskId }, query: { maxChars } })) as OpsTask;
-    const { message, statusMessage, lastError, state, ...head } = task;
+    const { message, statusMessage, lastError, state, held, artifacts, artifactsLeftOut, ...head } = task;
     const fields = Object.entries(head).map(([name, value]) => `${name}: ${String(value)}`);
     return createAnswer(
       { ...(task as unknown as JsonObject), state: toStateName(state) },
-      [`Task ${taskId} is ${toStateName(state)}.`],
+      [
+        `Task ${taskId} is ${toStateName(state)}.`,
+        ...(artifactsLeftOut === 0 ? [] : [`${quantity(artifactsLeftOut, 'artifact')} left out.`]),
+      ],
       [
         ...fields,
+        ...(held === undefined ? [] : [line(describeHeld(held))]),
         ...(lastError === undefined ? [] : [`lastError: ${lastError}`]),
         `message: ${JSON.stringify(message?.parts ?? [])}`,
         ...(statusMessage === undefined ? [] : [`status message: ${JSON.stringify(statusMessage.parts)}`]),
+        ...artifacts.map(({ name, artifactId, parts }) =>
+          line('artifact', `${name ?? artifactId}:`, JSON.stringify(parts)),
+        ),
       ],
     );
   },
@@ -135,12 +156,12 @@ export const getSteps = defineTool({
   output: { taskId: text, turn: count, steps: objects, nextPageToken: text },
   run: async ({ taskId, turn, step, maxChars, pageSize = 10, pageToken }, callRoute) => {
     const { name, occurrence } = step === undefined ? {} : parseStep(step);
-    const page = (await callRoute({
-      method: 'GET',
-      extension: operatorExtension,
-      route: '/ops/tasks/:taskId/steps',
-      path: { taskId },
-      query: { turn, name, occurrence, maxChars, pageSize, pageToken },
+    const query = { turn, name, occurrence, maxChars, pageSize, pageToken };
+    const call = { method: 'GET', extension: operatorExtension, route: '/ops/tasks/:taskId/steps' } as const;
+    const page = (await callRoute({ ...call, path: { taskId }, query }).catch((error: unknown) => {
+      const isMissing = name !== undefined && error instanceof RouteError && error.status === 404;
+      // The message lists the steps that there are, by names that others chose.
+      throw isMissing ? new ToolError('Not found.', [error.message]) : error;
     })) as OpsSteps;
     const { steps, nextPageToken } = page;
     const more = nextPageToken === '' ? [] : [`There are earlier ones: pass pageToken ${nextPageToken}`];

@@ -2,7 +2,7 @@
 import type { JsonObject } from '../../domain/message.ts';
 import { toStateName } from '../../domain/task.ts';
 import { tasksExtension, type Timeline } from '../../domain/views.ts';
-import { createAnswer, cut, line, quoteNote } from '../answer.ts';
+import { createAnswer, cut, describeHeld, line, quoteNote } from '../answer.ts';
 import { ownerArguments, readOfTask, taskId } from '../routes.ts';
 import { defineTool, objects, reads, text } from '../tool.ts';
 
@@ -12,13 +12,15 @@ const most = { turns: 10, attempts: 20, steps: 50, events: 20, deliveries: 20 } 
 export const getTimeline = defineTool({
   name: 'ops_timeline',
   title: 'Timeline of a task',
-  description: `Returns what happened to a task: turns, attempts with their errors, steps, events and webhook deliveries, the newest of each. ${quoteNote}`,
+  description: `Returns what happened to a task, and why it is held back: turns, attempts with their errors, steps, events and webhook deliveries, the newest of each. ${quoteNote}`,
   effect: reads,
   args: { taskId, ...ownerArguments },
   output: {
     taskId: text,
     state: text,
+    statusText: text,
     lastError: text,
+    held: { type: 'object', description: 'Why its turn has to wait.' },
     turns: objects,
     attempts: objects,
     steps: objects,
@@ -30,17 +32,23 @@ export const getTimeline = defineTool({
     const route = { extension: tasksExtension, route: '/tasks/:taskId/timeline' };
     const timeline = (await readOfTask(callRoute, args, route)) as Timeline;
     const { lists, leftOut } = shorten(timeline);
-    const { lastError, createdAt, statusAt } = timeline;
+    const { lastError, statusText, held, createdAt, statusAt } = timeline;
     const state = toStateName(timeline.state);
-    const cutError = lastError === undefined ? {} : { lastError: cut(lastError) };
+    const says = {
+      ...(held !== undefined && { held: { ...held } }),
+      ...(statusText !== undefined && { statusText }),
+      ...(lastError !== undefined && { lastError: cut(lastError) }),
+    };
     const omitted = Object.entries(leftOut).map(([name, older]) => `${older} older ${name}`);
     return createAnswer(
-      { taskId: timeline.taskId, state, createdAt, statusAt, ...cutError, ...lists, leftOut },
+      { taskId: timeline.taskId, state, createdAt, statusAt, ...says, ...lists, leftOut },
       [
         `Task ${timeline.taskId} is ${state} since ${statusAt}.`,
         ...(omitted.length === 0 ? [] : [`Left out: ${omitted.join(', ')}.`]),
       ],
       [
+        ...(held === undefined ? [] : [line(describeHeld(held))]),
+        ...(statusText === undefined ? [] : [`says: ${statusText}`]),
         ...(lastError === undefined ? [] : [`last error: ${cut(lastError)}`]),
         ...describe(lists).map(({ at, what }) => `${at} ${what}`),
       ],

@@ -44,7 +44,7 @@ const webhookArgument = {
 export const listWebhooks = defineTool({
   name: 'ops_webhooks',
   title: 'Webhooks',
-  description: `Lists webhooks with their state and last attempt: those of one task, or of all tasks of one owner, the worst first. ${quoteNote}`,
+  description: `Lists webhooks with their state and the error of their last attempt: those of one task, or of all tasks of one owner, the worst first. ${quoteNote}`,
   effect: reads,
   args: {
     taskId: { type: 'string', description: 'Only the webhooks of this task.' },
@@ -160,11 +160,12 @@ export const listDeliveries = defineTool({
         ...(nextPageToken !== '' && { nextPageToken }),
       },
       [
-        `${quantity(deliveries.length, 'delivery', 'deliveries')} of webhook ${webhook}.`,
+        `${quantity(deliveries.length, 'delivery', 'deliveries')}.`,
         ...(nextPageToken === '' ? [] : [`There are earlier ones: pass pageToken ${nextPageToken}`]),
       ],
       deliveries.map(({ event, state: own, createdAt, dueAt, attempts, lastAttempt }) =>
         line(
+          `webhook ${webhook}`,
           event === undefined ? 'test' : `event ${event}`,
           own,
           createdAt,
@@ -203,10 +204,10 @@ async function findWebhook(
     webhooks: Webhook[];
   };
   const [only, ...others] = webhooks;
-  if (only === undefined) throw new ToolError(`Task ${args.taskId} has no webhook.`);
+  if (only === undefined) throw new ToolError('The task has no webhook.');
   if (others.length === 0) return only.id;
-  const ids = webhooks.map(({ id }) => id).join(', ');
-  throw new ToolError(`Task ${args.taskId} has several webhooks: set webhook to one of ${ids}.`);
+  const ids = webhooks.map(({ id, url }) => `webhook ${id} ${url}`);
+  throw new ToolError(`The task has ${webhooks.length} webhooks: set webhook to the id of one.`, ids);
 }
 
 export const redeliver = defineTool({
@@ -217,21 +218,18 @@ export const redeliver = defineTool({
   effect: { readOnlyHint: false, destructiveHint: true, idempotentHint: false },
   args: {
     taskId,
-    webhook: {
-      type: 'string',
-      description: 'The id of the webhook, as ops_webhooks names it.',
-      isRequired: true,
-    },
+    webhook: webhookArgument,
     event: { type: 'integer', description: 'The number of the event. Omit since then.', min: 1 },
     since: { type: 'string', description: `All events that failed since: omit event then. ${sinceHint}` },
     ...ownerArguments,
   },
-  output: { count },
+  output: { webhook: text, count },
   run: async (args, callRoute) => {
-    const { taskId, webhook, event, since } = args;
+    const { taskId, event, since } = args;
     if ((event === undefined) === (since === undefined)) {
       throw new ToolError('Set either event or since.');
     }
+    const webhook = await findWebhook(callRoute, args);
     const of = `${ofTask}/:configId`;
     const result = (await callRoute({
       method: 'POST',
@@ -241,6 +239,7 @@ export const redeliver = defineTool({
       query: toOwnerQuery(args),
       body: since === undefined ? {} : { since: parseSince(since) },
     })) as { count: number };
-    return createAnswer({ ...result }, [`${result.count} to be delivered: ops_deliveries shows the result.`]);
+    const head = `${quantity(result.count, 'delivery', 'deliveries')} will be repeated: ops_deliveries shows the result.`;
+    return createAnswer({ webhook, ...result }, [head], [`webhook ${webhook}`]);
   },
 });

@@ -16,6 +16,7 @@ import {
 } from '../../support/mcp.ts';
 import { readSse } from '../../support/sse.ts';
 import { playTurn } from '../../support/tasks.ts';
+import { testLegacyTasks } from './tasks/legacy.ts';
 
 const legacy = '2025-11-25';
 
@@ -259,43 +260,13 @@ describe('tasks over MCP', () => {
   });
 
   describe('of 2025-11-25', () => {
-    const callLegacy = (method: string, params: Json) => call(method, params, { revision: legacy });
-
-    async function startLegacy(): Promise<string> {
-      const params = { name: skill, arguments: { text: 'work' }, task: { ttl: 60_000 } };
-      const { result } = await callLegacy('tools/call', params);
-      assert.equal(result.task.status, 'working');
-      assert.equal(result.task.pollInterval, 1000);
-      return result.task.taskId;
-    }
-
-    test('are polled, and have their result', async () => {
-      const taskId = await startLegacy();
-      assert.equal((await callLegacy('tasks/get', { taskId })).result.status, 'working');
-      assert.match((await callLegacy('tasks/result', { taskId })).error?.message ?? '', /no result yet/);
-      const turn = await playTurn(api.db, taskId);
-      await turn.artifact([{ text: 'done' }]);
-      await turn.end({ state: 'TASK_STATE_COMPLETED' });
-      assert.equal((await callLegacy('tasks/get', { taskId })).result.status, 'completed');
-      const { result } = await callLegacy('tasks/result', { taskId });
-      assert.equal(result.content[0].text, 'done');
-      assert.deepEqual(result._meta['io.modelcontextprotocol/related-task'], { taskId });
-    });
-
-    test('fail if their result is an error', async () => {
-      const taskId = await startLegacy();
-      await (await playTurn(api.db, taskId)).end({ state: 'TASK_STATE_FAILED', message: 'No.' });
-      const { result } = await callLegacy('tasks/get', { taskId });
-      assert.deepEqual([result.status, result.statusMessage], ['failed', 'No.']);
-    });
-
-    test('are listed, and canceled once', async () => {
-      const taskId = await startLegacy();
-      const { result } = await callLegacy('tasks/list', {});
-      assert.ok(result.tasks.some((task: Json) => task.taskId === taskId));
-      assert.equal((await callLegacy('tasks/cancel', { taskId })).result.status, 'cancelled');
-      assert.equal((await callLegacy('tasks/cancel', { taskId })).error?.code, -32_602);
-    });
+    testLegacyTasks(
+      (method, params, headers = aliceKey) => call(method, params, { revision: legacy, headers }),
+      {
+        getDb: () => api.db,
+        getSkill: () => skill,
+      },
+    );
   });
 });
 

@@ -7,9 +7,10 @@ import { toPath } from '#services/cli/mcp/call-route.ts';
 import { readDevLog } from '#services/cli/mcp/dev-log.ts';
 import { createLogFile } from '#services/local/processes/log-file.ts';
 import { readArguments } from '#shared/mcp/arguments.ts';
-import { createAnswer, cutTexts } from '#shared/mcp/answer.ts';
+import { createAnswer, cutTexts, describeFailure } from '#shared/mcp/answer.ts';
 import { readDocs } from '#shared/mcp/docs/pages.ts';
 import { searchPages } from '#shared/mcp/docs/search.ts';
+import { ToolError } from '#shared/mcp/errors.ts';
 import { docsTools, systemTools } from '#shared/mcp/list.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
@@ -87,11 +88,26 @@ describe('tools', () => {
         assert.ok(property.description, definition.name);
   });
 
-  test('find the section of the documentation that has all words', () => {
+  test('mark what a failure quotes', () => {
+    const { quoted } = new ToolError('Choose one.', ['webhook a']);
+    assert.deepEqual(quoted, ['webhook a']);
+    const text = describeFailure(new ToolError('Choose one.', quoted));
+    assert.match(text, /^Choose one\.\n.*\n<(data-\w{8})>\nwebhook a\n<\/\1>$/);
+    assert.equal(describeFailure(new ToolError('No.')), 'No.');
+  });
+
+  test('find the sections of the documentation that have most words of the query', () => {
     const { pages } = readDocs();
     const [first] = searchPages(pages, 'Text files in turn.storeFile', 3);
     assert.ok(first !== undefined && first.excerpt.length <= 300);
-    assert.deepEqual(searchPages(pages, 'zzzz webhook', 3), []);
+    const sections = ['b b b', 'a once', 'A line.\nThen b, and a.', 'c'].map((text) => ({
+      heading: 'H',
+      text,
+    }));
+    const page = { file: 'p.md', title: 'P', text: '', sections };
+    const excerpts = searchPages([page], 'a b zzzz', 9).map(({ excerpt }) => excerpt);
+    assert.deepEqual(excerpts, ['Then b, and a.', 'b b b', 'a once']);
+    assert.deepEqual(searchPages(pages, 'zzzz', 3), []);
     assert.deepEqual(searchPages(pages, ' ', 3), []);
     const pagesOf = (query: string): string[] => searchPages(pages, query, 5).map(({ page }) => page);
     assert.ok(pagesOf('verify signature').includes('docs/use/webhooks.md'));

@@ -20,7 +20,7 @@ import { isUuid } from '#shared/domain/ids.ts';
 import type { OwnersUsage } from '#shared/domain/views.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { checkId } from '../../handler/validate/message.ts';
-import { readTaskIds } from '../body.ts';
+import { maxItems, readTaskIds } from '../body.ts';
 import {
   registerExtensionRoutes,
   type ExtensionCall,
@@ -190,7 +190,7 @@ async function getUndeleted({ db }: OpsRoutesParts): Promise<{ undeleted: Undele
 const maxUndeleted = 1_000;
 
 /** Wakes turns by their ids, or those that have stalled. */
-async function wake({ db }: OpsRoutesParts, { body }: ExtensionCall): Promise<object> {
+async function wake({ db }: OpsRoutesParts, { body, addAuditDetails }: ExtensionCall): Promise<object> {
   if ((body['taskIds'] === undefined) === (body['stalled'] !== true)) {
     throw new RequestMalformedError('expected either taskIds, or {"stalled": true}');
   }
@@ -198,15 +198,21 @@ async function wake({ db }: OpsRoutesParts, { body }: ExtensionCall): Promise<ob
     body['stalled'] === true
       ? (await readWork(db, 'stalled', maxWoken)).map(({ taskId }) => taskId)
       : readTaskIds(body).filter(isUuid);
-  return { taskIds: await requestWakeups(db, ids) };
+  const taskIds = await requestWakeups(db, ids);
+  addAuditDetails(taskIds.length <= maxItems ? { taskIds } : { count: taskIds.length });
+  return { taskIds };
 }
 
 const maxWoken = 1_000;
 
-async function drain({ db, log }: OpsRoutesParts, { body, caller }: ExtensionCall): Promise<object> {
+async function drain(
+  { db, log }: OpsRoutesParts,
+  { body, caller, addAuditDetails }: ExtensionCall,
+): Promise<object> {
   const { worker } = body;
   if (typeof worker !== 'string') throw new RequestMalformedError('worker must be a string');
   checkId('worker', worker, true);
+  addAuditDetails({ worker });
   if (!(await readWorkers(db)).some((each) => each.worker === worker)) {
     throw new HttpRequestError(404, `no worker ${worker} runs a turn: GET /ops/workers lists those that do`);
   }

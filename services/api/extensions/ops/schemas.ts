@@ -14,7 +14,7 @@ import {
 } from '#shared/domain/owner-limits.ts';
 import { taskStates } from '#shared/domain/task.ts';
 import type { OpsStep, OpsSteps, OpsTask, OwnersUsage } from '#shared/domain/views.ts';
-import { nextPage } from '../../http/openapi/a2a/answers.ts';
+import { artifact, nextPage } from '../../http/openapi/a2a/answers.ts';
 import { messageSchema } from '../../http/openapi/a2a/requests.ts';
 import {
   count,
@@ -35,7 +35,7 @@ import {
 } from '../../http/openapi/schema.ts';
 import { maxItems } from '../body.ts';
 import { dayParameters, pageSizeParameter } from '../tasks/query.ts';
-import { usageFields } from '../tasks/schemas.ts';
+import { held, usageFields } from '../tasks/schemas.ts';
 
 export const backlog: Schema<Backlog> = named('Backlog', record(backlogGauges, number));
 
@@ -180,8 +180,11 @@ export const task = named(
     failingSince: optional(time),
     runAt: optional(time),
     deadlineAt: optional(time),
+    held: optional(held),
     message: optional(message),
     statusMessage: optional(message),
+    artifacts: list(artifact as Schema<never>),
+    artifactsLeftOut: count,
   }),
 );
 

@@ -18,10 +18,11 @@ interface CancelParts {
 /** May be repeated: a task that was canceled before has ended. */
 export async function cancelTasks(
   parts: CancelParts,
-  { caller, body }: ExtensionCall,
+  { caller, body, addAuditDetails }: ExtensionCall,
 ): Promise<CancelSummary> {
   const ids = readTaskIds(body);
   const dryRun = readFlag(body, 'dryRun');
+  addAuditDetails({ taskIds: ids.filter(isUuid), dryRun });
   const read = () => readTaskStates(parts.db, caller, ids.filter(isUuid));
   const before = await read();
   const canceled = new Set<string>();

@@ -37,12 +37,15 @@ export interface RerunParts {
 }
 
 export async function rerunTasks(parts: RerunParts, call: ExtensionCall): Promise<RerunSummary> {
-  const { body } = call;
+  const { body, addAuditDetails } = call;
   const ids = readTaskIds(body);
   const dryRun = readFlag(body, 'dryRun');
+  addAuditDetails({ taskIds: ids.filter(isUuid), dryRun });
   const [id] = ids;
   if (body['fromStep'] === undefined || id === undefined) {
-    return { dryRun, results: await startAgain(parts, call, ids, dryRun) };
+    const results = await startAgain(parts, call, ids, dryRun);
+    addAuditDetails({ newTaskIds: results.flatMap(({ newTaskId = [] }) => newTaskId) });
+    return { dryRun, results };
   }
   if (ids.length > 1) throw new RequestMalformedError('fromStep needs one id in taskIds');
   if (body['newContext'] !== undefined || body['requestId'] !== undefined) {

@@ -1,18 +1,20 @@
 /** Schemas of the tasks extension, for the OpenAPI document. */
 import { taskStates, type AttemptOutcome } from '#shared/domain/task.ts';
 import type { ModelUsage, Tokens, Usage } from '#shared/domain/usage.ts';
-import type {
-  FeedEvent,
-  SearchPage,
-  TaskStats,
-  TaskSummary,
-  Timeline,
-  TimelineAttempt,
-  TimelineDelivery,
-  TimelineEvent,
-  TimelineStep,
-  TimelineTurn,
-  UsageReport,
+import {
+  maxStatusTextChars,
+  type FeedEvent,
+  type Held,
+  type SearchPage,
+  type TaskStats,
+  type TaskSummary,
+  type Timeline,
+  type TimelineAttempt,
+  type TimelineDelivery,
+  type TimelineEvent,
+  type TimelineStep,
+  type TimelineTurn,
+  type UsageReport,
 } from '#shared/domain/views.ts';
 import { nextPage } from '../../http/openapi/a2a/answers.ts';
 import {
@@ -44,6 +46,34 @@ const tokens = named(
 export const usageFields = { calls: count, tokens, cost: number, unpriced: count };
 const usage = named('Usage', object<Usage>(usageFields));
 
+const outcomes: Record<AttemptOutcome, true> = {
+  finished: true,
+  waiting: true,
+  parked: true,
+  partner_failed: true,
+  failed: true,
+  postponed: true,
+  stopped: true,
+  crashed: true,
+  stalled: true,
+  canceled: true,
+  expired: true,
+  restarted: true,
+};
+
+const reasons: Record<Held['reason'], true> = {
+  start_time: true,
+  owner_limit: true,
+  owner_share: true,
+  agent_version: true,
+  ...outcomes,
+};
+
+export const held = named(
+  'Held',
+  object<Held>({ reason: valueOf(reasons), since: optional(time), until: optional(time) }),
+);
+
 const summaryFields = {
   taskId: text,
   contextId: text,
@@ -52,6 +82,8 @@ const summaryFields = {
   statusAt: time,
   agent: { ...text, description: 'The hash of the definition of the agent that the task keeps.' },
   lastError: optional(text),
+  statusText: optional({ ...text, maxLength: maxStatusTextChars }),
+  held: optional(held),
   usage: optional(usage),
   webhook: optional(oneOf(['failing', 'disabled'])),
 };
@@ -71,22 +103,7 @@ const attempt = named(
     worker: text,
     startedAt: time,
     endedAt: optional(time),
-    outcome: optional(
-      valueOf<AttemptOutcome>({
-        finished: true,
-        waiting: true,
-        parked: true,
-        partner_failed: true,
-        failed: true,
-        postponed: true,
-        stopped: true,
-        crashed: true,
-        stalled: true,
-        canceled: true,
-        expired: true,
-        restarted: true,
-      }),
-    ),
+    outcome: optional(valueOf(outcomes)),
     error: optional(text),
   }),
 );

@@ -58,7 +58,7 @@ export interface OwnWebhookJson extends WebhookJson {
   lastAttempt?: AttemptJson & { event: number };
 }
 
-function ownWebhookToJson(webhook: OwnWebhook): OwnWebhookJson {
+export function ownWebhookToJson(webhook: OwnWebhook): OwnWebhookJson {
   const { taskId, health, lastAttempt } = webhook;
   return {
     taskId,
@@ -96,7 +96,7 @@ interface Selection {
  */
 export async function redeliverSelection(
   parts: AllWebhooksParts,
-  { caller, body }: ExtensionCall,
+  { caller, body, addAuditDetails }: ExtensionCall,
 ): Promise<RedeliverySummary> {
   const { db, pageTokens } = parts;
   const selection = readSelection(body);
@@ -109,6 +109,7 @@ export async function redeliverSelection(
       ? await listOwnWebhooks(db, caller, filter, { size: maxItems, after })
       : undefined;
   const keys = page?.webhooks.map(({ taskId, id }) => ({ taskId, configId: id })) ?? selection.keys ?? [];
+  addAuditDetails({ taskIds: [...new Set(keys.map(({ taskId }) => taskId).filter(isUuid))], dryRun });
   const counts = await countRedeliveries(
     db,
     caller,
@@ -213,7 +214,10 @@ function readKeys(body: Params): ConfigKey[] {
 }
 
 /** @param best the best health that is selected if none is given */
-function toRange(health: WebhookHealth | undefined, best: WebhookHealth): [WebhookHealth, WebhookHealth] {
+export function toRange(
+  health: WebhookHealth | undefined,
+  best: WebhookHealth,
+): [WebhookHealth, WebhookHealth] {
   return health === undefined ? [best, 'disabled'] : [health, health];
 }
 

@@ -6,7 +6,7 @@ import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
-import { getWebhookConfig, listWebhookConfigs, maxWebhookConfigs } from '#shared/db/webhooks/configs.ts';
+import { getWebhookConfig, hasTask, maxWebhookConfigs } from '#shared/db/webhooks/configs.ts';
 import {
   deliverTest,
   deliveryStates,
@@ -15,6 +15,7 @@ import {
   setSigningSecret,
   type Redelivery,
 } from '#shared/db/webhooks/deliveries.ts';
+import { listOwnWebhooks } from '#shared/db/webhooks/health.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { createSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
@@ -26,7 +27,13 @@ import { registerExtensionRoutes, type ExtensionRoute, type OpenRoute } from '..
 import { readPageSize } from '../tasks/query.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 import * as schemas from './schemas.ts';
-import { listAllWebhooks, redeliverSelection, type AllWebhooksParts } from './all.ts';
+import {
+  listAllWebhooks,
+  ownWebhookToJson,
+  redeliverSelection,
+  toRange,
+  type AllWebhooksParts,
+} from './all.ts';
 import { checkSentBytes } from './sent-bytes.ts';
 
 export interface WebhookRoutesParts extends AllWebhooksParts {
@@ -150,9 +157,13 @@ function forTask(handle: Handle): ExtensionRoute<WebhookRoutesParts>['handle'] {
 }
 
 async function listWebhooks({ db }: WebhookRoutesParts, { caller, taskId }: Call): Promise<unknown> {
-  const page = await listWebhookConfigs(db, caller, taskId, { size: maxWebhookConfigs });
-  if (page === undefined) throw new TaskNotFoundError(`task ${taskId} was not found`);
-  return { webhooks: page.configs.map(webhookToJson) };
+  const filter = { health: toRange(undefined, 'ok'), taskId };
+  const { webhooks } = await listOwnWebhooks(db, caller, filter, { size: maxWebhookConfigs });
+  if (webhooks.length === 0 && !(await hasTask(db, caller, taskId))) {
+    throw new TaskNotFoundError(`task ${taskId} was not found`);
+  }
+  const ordered = webhooks.toSorted((first, second) => (first.id < second.id ? -1 : 1));
+  return { webhooks: ordered.map(ownWebhookToJson) };
 }
 
 async function getWebhook({ db }: WebhookRoutesParts, call: Call): Promise<unknown> {

@@ -52,7 +52,6 @@ const attemptFields = {
 };
 
 export const webhook = named('Webhook', object<WebhookJson>(webhookFields));
-export const webhookList = named('Webhooks', object({ webhooks: list(webhook) }));
 
 const attempt = named('DeliveryAttempt', object<AttemptJson>(attemptFields));
 
@@ -80,24 +79,19 @@ export const deliveryPage = named(
 
 const health = oneOf(webhookHealths);
 
+const ownWebhook = named(
+  'OwnWebhook',
+  object<OwnWebhookJson>({
+    ...webhookFields,
+    taskId: text,
+    health,
+    lastAttempt: optional(object<AttemptJson & { event: number }>({ ...attemptFields, event: integer })),
+  }),
+);
+export const webhookList = named('Webhooks', object({ webhooks: list(ownWebhook) }));
 export const ownWebhookPage = named(
   'OwnWebhooks',
-  object({
-    webhooks: list(
-      named(
-        'OwnWebhook',
-        object<OwnWebhookJson>({
-          ...webhookFields,
-          taskId: text,
-          health,
-          lastAttempt: optional(
-            object<AttemptJson & { event: number }>({ ...attemptFields, event: integer }),
-          ),
-        }),
-      ),
-    ),
-    nextPageToken: nextPage(),
-  }),
+  object({ webhooks: list(ownWebhook), nextPageToken: nextPage() }),
 );
 
 export const webhookQuery = {

@@ -9,20 +9,26 @@ import { hasDocs } from '#shared/mcp/docs/pages.ts';
 import { RouteError } from '#shared/mcp/errors.ts';
 import { docsTools, systemTools } from '#shared/mcp/list.ts';
 import type { OpsTool, RouteCall } from '#shared/mcp/tool.ts';
+import type { AuditLog } from '#shared/runtime/audit.ts';
 import type { CallOpenRoute } from '../../extensions/call-route.ts';
+import { clientAddress } from '../../handler/call-state.ts';
 import { getAuthenticated } from '../../handler/caller.ts';
 import { HttpRequestError } from '../../handler/errors.ts';
+import { auditRequest } from '../../http/audit.ts';
 import { toHttpStatus } from '../../http/failure.ts';
 import { withToolErrors } from '../errors.ts';
+import { mcpPath } from '../protocol.ts';
 
 export const operatorToolNames = [...systemTools, ...docsTools].map(({ definition }) => definition.name);
 
 export class OperatorTools {
   readonly #callRoute: CallOpenRoute;
+  readonly #audit: AuditLog;
   readonly #tools: ReadonlyMap<string, OpsTool>;
 
-  constructor(callRoute: CallOpenRoute) {
+  constructor({ callRoute, audit }: { callRoute: CallOpenRoute; audit: AuditLog }) {
     this.#callRoute = callRoute;
+    this.#audit = audit;
     const tools = hasDocs() ? [...systemTools, ...docsTools] : systemTools;
     this.#tools = new Map(tools.map((tool) => [tool.definition.name, tool]));
   }
@@ -32,8 +38,21 @@ export class OperatorTools {
     return [...this.#tools.values()].map(({ definition }) => definition as unknown as Tool);
   }
 
+  /** Returns undefined for callers without the scope too. That such a one tried is audited, as over HTTP. */
   find(name: string, context: ServerCallContext): OpsTool | undefined {
-    return isOperator(context) ? this.#tools.get(name) : undefined;
+    const tool = this.#tools.get(name);
+    if (tool === undefined || isOperator(context)) return tool;
+    auditRequest(this.#audit, {
+      method: 'POST',
+      path: mcpPath,
+      status: 403,
+      isReadAudited: false,
+      owner: undefined,
+      caller: getAuthenticated(context),
+      address: clientAddress.get(context)?.(),
+      details: { tool: name },
+    });
+    return undefined;
   }
 
   call({ definition, run }: OpsTool, args: unknown, context: ServerCallContext): Promise<CallToolResult> {

@@ -25,7 +25,7 @@ const status = named(
   object({ state: oneOf(taskStates), message: optional(messageSchema), timestamp: optional(time) }),
 );
 
-const artifact = named(
+export const artifact = named(
   'Artifact',
   object({
     artifactId: text,
