@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import { createCleanup } from '../../support/cleanup.ts';
+import { globalSetup, globalTeardown } from '../../support/global-setup.ts';
 import { freePort } from '../../support/ports.ts';
 import { scriptedAgent } from '../../support/scripted-stack.ts';
 import { startStack } from '../../support/stack.ts';
@@ -88,6 +89,7 @@ if (name !== undefined && url !== undefined && folder !== undefined) {
 }
 
 const cleanup = createCleanup();
+await globalSetup();
 try {
   const names = name === undefined ? Object.keys(clients) : [name];
   if (name !== undefined && clients[name] === undefined) {
@@ -112,4 +114,5 @@ try {
   }
 } finally {
   await cleanup.run();
+  await globalTeardown();
 }
