@@ -274,7 +274,7 @@ describe('docs/extensions', { skip }, () => {
   });
 
   test('runs the example of docs/use/client.md', async (t) => {
-    const page = readFileSync(new URL('../client.md', folder), 'utf8');
+    const page = readFileSync(new URL('../use/client.md', folder), 'utf8');
     const [, code = ''] = /^```js\n(\/\/ client\.mjs\n.*?)^```/ms.exec(page) ?? [];
     const root = fileURLToPath(new URL('../../', folder));
     mkdirSync(path.join(root, '.longhaul'), { recursive: true });
