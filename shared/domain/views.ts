@@ -173,7 +173,7 @@ export interface OpsTask extends Omit<TaskSummary, 'usage' | 'webhook' | 'status
   /** The message of the turn, and that of the status. Texts are cut. */
   message?: Message;
   statusMessage?: Message;
-  /** What the task has produced, in its order: the first ones that fit. Texts are cut. */
+  /** The first ones that fit, in their order. Texts are cut. */
   artifacts: Artifact[];
   /** How many more artifacts it has. */
   artifactsLeftOut: number;

@@ -21,7 +21,7 @@ export type AuditDetails = NonNullable<AuditEntry['details']>;
 const maxOwnerChars = 256;
 const readMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** What handlers add to the entries about their requests. */
+/** Details that handlers add to the entries about their requests. */
 const addedDetails = new WeakMap<FastifyRequest, AuditDetails>();
 
 /** Adds details to the entry about a request. */

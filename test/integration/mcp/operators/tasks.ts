@@ -1,4 +1,4 @@
-/** What the tools for operators show of tasks. */
+/** The tools for operators that read tasks. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
@@ -146,7 +146,7 @@ export function testTasks(getRig: () => OpsRig): void {
     const read = await call('ops_get_task', { taskId });
     const { head, data: marked } = splitMarked(read);
     assert.match(marked, /"tool":"cancel_order"/);
-    // What its caller has chosen is data.
+    // The choices of its caller are data.
     assert.ok(marked.includes(injection) && marked.includes(owner));
     assert.equal(head, `Task ${taskId} is auth-required.\n`);
   });
