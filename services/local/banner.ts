@@ -9,6 +9,9 @@ const modelDescriptions: Record<ModelSource, string> = {
   'custom-url': 'the server at GOOGLE_GEMINI_BASE_URL',
 };
 
+/** The agent that the command line calls by default. */
+const defaultUrl = 'http://localhost:8080';
+
 /** @param usesModel whether the agent may call a model; one behind a gateway runs elsewhere */
 export function createServicesBanner(stack: LocalStack, options: LocalOptions, usesModel: boolean): string {
   const url = `http://localhost:${stack.port}`;
@@ -24,11 +27,13 @@ ${describeConsole(url, options)}  Agent card     ${url}/.well-known/agent-card.j
   Data           ${describeData(stack, options)}${describeCallers(options)}
   Webhooks       may be sent to this machine${workers}
 
-  Submit a task:
+  Send a task, in another terminal:
+
+    ${createCommand(url, options)}
+
+  The same over HTTP, then read it with the id from the response:
 
 ${createCurl(url, options, 'SendMessage', `{"message":{"messageId":"try-'$(date +%s)'","role":"ROLE_USER","parts":[{"text":"What is 6 times 7?"}]},"configuration":{"returnImmediately":true}}`)}
-
-  Read the task, with the id from the response:
 
 ${createCurl(url, options, 'GetTask', '{"id":"TASK_ID"}')}
 
@@ -55,6 +60,12 @@ ${exports.join('\n')}
 #   PORT=0 npm run worker
 #   PORT=${stack.dispatcherPort} npm run dispatcher
 `;
+}
+
+function createCommand(url: string, { authModes }: LocalOptions): string {
+  const key = authModes.length === 0 ? '' : 'LONGHAUL_API_KEY=… ';
+  const target = url === defaultUrl ? '' : ` --url ${url}`;
+  return `${key}npx longhaul send "What is 6 times 7?"${target}`;
 }
 
 function createCurl(url: string, { authModes }: LocalOptions, method: string, params: string): string {

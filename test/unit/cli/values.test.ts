@@ -1,7 +1,15 @@
 /** Values of options, and the hint for an agent that does not run. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { AgentCard } from '@a2a-js/sdk';
+import { checkServiceTier } from '#services/api/extensions/service-tier.ts';
+import { readSchedule } from '#services/api/extensions/schedule.ts';
 import { addCreateCommand } from '#services/cli/commands/schedules/create.ts';
+import {
+  createMetadata,
+  namingOptions,
+  type MetadataOptions,
+} from '#services/cli/commands/tasks/metadata.ts';
 import { request } from '#services/cli/agent/http.ts';
 import { parseJsonObject } from '#services/cli/settings/values.ts';
 import { Command, CommanderError } from 'commander';
@@ -30,6 +38,30 @@ describe('longhaul schedules create', () => {
       );
     });
   }
+});
+
+describe('longhaul send', () => {
+  for (const [options, reason] of [
+    [{ tier: 'fast' }, '--tier must be one of flex, standard'],
+    [{ at: '2130-01-31T08:00:00Z' }, '--at must be at most 365 days ahead'],
+  ] satisfies [MetadataOptions, string][]) {
+    test(`names ${reason.split(' ', 1)[0]} when the agent refuses its value`, async () => {
+      const metadata = createMetadata({ card: AgentCard.fromJSON({}), supports: () => true }, options);
+      const refused = namingOptions(options, async () => {
+        checkServiceTier(metadata, ['flex', 'standard']);
+        readSchedule(metadata, Date.now(), undefined);
+      });
+      await assert.rejects(refused, { name: 'CliError', message: reason, status: 2 });
+    });
+  }
+
+  test('keeps errors about metadata that no option has set', async () => {
+    const error = new Error('metadata["https://longhaul.dev/ext/service-tier/v1"] must be one of flex');
+    await assert.rejects(
+      namingOptions({}, () => Promise.reject(error)),
+      error,
+    );
+  });
 });
 
 describe('a request to an agent that does not run', () => {

@@ -45,6 +45,12 @@ describe('the banner', () => {
     assert.doesNotMatch(create({ CONSOLE: 'false' }), /Console/);
   });
 
+  test('shows the command line, with the address unless it is the default', () => {
+    assert.match(create({}), /^ {4}npx longhaul send "What is 6 times 7\?"$/m);
+    const other = createServicesBanner({ ...stack, port: 9000 }, readOptions({}, {}), true);
+    assert.match(other, /^ {4}npx longhaul send "What is 6 times 7\?" --url http:\/\/localhost:9000$/m);
+  });
+
   for (const [modes, header] of [
     ['api-key', 'x-api-key: …'],
     ['jwt', 'Authorization: Bearer …'],
@@ -54,6 +60,7 @@ describe('the banner', () => {
       const banner = create({ AUTH_MODES: modes });
       assert.ok(banner.includes(`must authenticate: ${modes.replace(',', ' or ')} (AUTH_MODES)`), banner);
       assert.equal(banner.split(`-H '${header}'`).length, 3, 'in both examples');
+      assert.ok(banner.includes('LONGHAUL_API_KEY=… npx longhaul send '), banner);
     });
   }
 });

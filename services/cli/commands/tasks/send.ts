@@ -1,26 +1,19 @@
 /** `longhaul send`: sends a message that starts a task. */
 import type { Command } from 'commander';
-import type { JsonObject } from '#shared/domain/message.ts';
-import { serviceTierExtension } from '#shared/domain/service-tier.ts';
-import type { Agent } from '../../agent/connect.ts';
 import { usageError, type ExitStatus } from '../../failure.ts';
 import { runOnAgent, type Context } from '../../run.ts';
 import { checkUrl } from '../../settings/settings.ts';
 import { parseJsonObject, parseTime } from '../../settings/values.ts';
 import { createMessage } from './message.ts';
+import { createMetadata, namingOptions, type MetadataOptions } from './metadata.ts';
 import { addFileOption, addSendOptions, sendAndWait, type SendOptions } from './send-and-wait.ts';
 
-interface Options extends SendOptions {
+interface Options extends SendOptions, MetadataOptions {
   file: string[];
   webhook?: string;
-  at?: string;
-  tier?: string;
-  metadata?: JsonObject;
   context?: string;
   messageId?: string;
 }
-
-const scheduleExtension = 'https://longhaul.dev/ext/schedule/v1';
 
 export function addSendCommand(program: Command): void {
   const command = program
@@ -70,34 +63,12 @@ async function send(text: string | undefined, context: Context<Options>): Promis
     ...(contextId !== undefined && { contextId }),
     ...(messageId !== undefined && { messageId }),
   });
-  return await sendAndWait(context, {
+  const params = {
     message,
     ...(webhook !== undefined && {
       configuration: { taskPushNotificationConfig: { url: checkUrl(webhook) } },
     }),
     ...(metadata !== undefined && { metadata }),
-  });
-}
-
-/** @throws {CliError} if the agent does not know what an option asks for, or two of them set the same */
-function createMetadata(agent: Agent, { at, tier, metadata }: Options): JsonObject | undefined {
-  const { name } = agent.card;
-  if (at !== undefined && !agent.supports(scheduleExtension)) {
-    throw usageError(`${name} cannot start tasks later: its card does not list ${scheduleExtension}`);
-  }
-  if (tier !== undefined && !agent.supports(serviceTierExtension)) {
-    throw usageError(`${name} offers no service tiers: its card does not list ${serviceTierExtension}`);
-  }
-  const own: JsonObject = {
-    ...(at !== undefined && { [scheduleExtension]: { startAt: at } }),
-    ...(tier !== undefined && { [serviceTierExtension]: tier }),
   };
-  const twice = Object.keys(own).find((key) => metadata !== undefined && Object.hasOwn(metadata, key));
-  if (twice !== undefined) {
-    throw usageError(
-      `--metadata sets ${twice}, and so does ${twice === scheduleExtension ? '--at' : '--tier'}`,
-    );
-  }
-  const all = { ...metadata, ...own };
-  return Object.keys(all).length === 0 ? undefined : all;
+  return await namingOptions(options, () => sendAndWait(context, params));
 }
