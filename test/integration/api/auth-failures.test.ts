@@ -9,6 +9,7 @@ import { createAdmission, type Admit } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
 import { createKeyEntry } from '../../support/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
+import { createLineLog } from '../../support/log-lines.ts';
 
 const silent = createLogger('test', 'silent');
 
@@ -91,23 +92,21 @@ describe('failed authentications', () => {
   });
 
   test('writes one log line for many failures, without the credentials', async () => {
-    const lines: [object, string][] = [];
-    const record = (fields: object, message: string): void => void lines.push([fields, message]);
-    const { admit, failures } = createTestAdmission(3, { info: record, warn: record } as unknown as Logger);
+    const { log, lines } = createLineLog();
+    const { admit, failures } = createTestAdmission(3, log);
     await fail(admit, 3);
     for (let i = 0; i < 5; i += 1) await assert.rejects(admit({ 'x-api-key': 'guess' }, attacker));
     failures.flush();
     failures.flush();
     assert.deepEqual(lines, [
-      [
-        {
-          failed: 3,
-          notVerified: 5,
-          addresses: ['192.0.2.1'],
-          reasons: ['The API key in x-api-key is unknown'],
-        },
-        'authentication failed',
-      ],
+      {
+        level: 'warn',
+        failed: 3,
+        notVerified: 5,
+        addresses: ['192.0.2.1'],
+        reasons: ['The API key in x-api-key is unknown'],
+        message: 'authentication failed',
+      },
     ]);
   });
 });

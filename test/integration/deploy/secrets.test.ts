@@ -6,8 +6,8 @@ import { describe, test, type TestContext } from 'node:test';
 import { createEncryptor, requireEncryptionKeys, DecryptionError } from '#shared/crypto/encryption.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
-import type { Logger } from '#shared/runtime/log.ts';
 import { startSecretManager } from '../../support/fakes/secret-manager.ts';
+import { createLineLog } from '../../support/log-lines.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
@@ -30,16 +30,6 @@ async function openSecrets(t: TestContext, env: Record<string, string>) {
     return secrets;
   };
   return { manager, open };
-}
-
-/** A logger that keeps its lines as JSON. */
-function createLineLogger(): { log: Logger; infos: string[]; warnings: string[] } {
-  const [infos, warnings]: [string[], string[]] = [[], []];
-  const log = {
-    info: (line: object, message: string) => void infos.push(JSON.stringify({ line, message })),
-    warn: (line: object, message: string) => void warnings.push(JSON.stringify({ line, message })),
-  } as unknown as Logger;
-  return { log, infos, warnings };
 }
 
 describe('openSecretVariables', () => {
@@ -73,18 +63,18 @@ describe('watched variables', () => {
     const [one, two] = [createKey('one'), createKey('two')];
     manager.set(name, one);
     const secrets = await open();
-    const { log, infos } = createLineLogger();
+    const { log, at } = createLineLog();
     const encryptor = createEncryptor(requireEncryptionKeys(one));
     const old = encryptor.encrypt('a token', context);
     secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
 
     manager.set(name, `${two},${one}`);
-    await waitFor('the second key', () => infos.length === 1);
+    await waitFor('the second key', () => at('info').length === 1);
     assert.equal(encryptor.decrypt(old, context), 'a token');
     assert.match(encryptor.encrypt('a token', context), /^1\.two\./);
 
     manager.set(name, two);
-    await waitFor('the second key alone', () => infos.length === 2);
+    await waitFor('the second key alone', () => at('info').length === 2);
     assert.throws(() => encryptor.decrypt(old, context), DecryptionError);
   });
 
@@ -93,16 +83,16 @@ describe('watched variables', () => {
     const one = createKey('one');
     manager.set(name, one);
     const secrets = await open();
-    const { log, warnings } = createLineLogger();
+    const { log, at } = createLineLog();
     const encryptor = createEncryptor(requireEncryptionKeys(one));
     const old = encryptor.encrypt('a token', context);
     secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
 
     manager.set(name, 'two:too-short');
-    await waitFor('a warning about the rejected value', () => warnings.length === 1);
+    await waitFor('a warning about the rejected value', () => at('warn').length === 1);
     manager.set(name, undefined);
     await waitFor('a warning about the denied read', () =>
-      warnings.some((line) => line.includes('PERMISSION_DENIED')),
+      JSON.stringify(at('warn')).includes('PERMISSION_DENIED'),
     );
     assert.equal(encryptor.decrypt(old, context), 'a token');
   });
@@ -112,15 +102,15 @@ describe('watched variables', () => {
     const [one, two] = [createKey('one'), createKey('two')];
     manager.set(name, one);
     const secrets = await open();
-    const { log, infos, warnings } = createLineLogger();
+    const { log, lines, at } = createLineLog();
     secrets.watch('ENCRYPTION_KEYS', log, requireEncryptionKeys);
     manager.set(name, 'two:too-short');
-    await waitFor('a warning', () => warnings.length > 0);
+    await waitFor('a warning', () => at('warn').length > 0);
     manager.set(name, two);
-    await waitFor('the new value', () => infos.length > 0);
+    await waitFor('the new value', () => at('info').length > 0);
     for (const secret of [one, two, 'two:too-short']) {
       const [, key] = secret.split(':');
-      assert.ok(![...infos, ...warnings].some((line) => line.includes(key!)), 'the log contains a secret');
+      assert.ok(!JSON.stringify(lines).includes(key!), 'the log contains a secret');
     }
   });
 
@@ -130,18 +120,18 @@ describe('watched variables', () => {
     const env = { ENCRYPTION_KEYS_FILE: file, SECRETS_REFRESH_SECONDS: '0.02' };
     const secrets = await openSecretVariables(env);
     t.after(() => secrets.close());
-    const { log, infos, warnings } = createLineLogger();
+    const { log, at } = createLineLog();
     const encryptor = createEncryptor(requireEncryptionKeys(one));
     secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
 
     writeFileSync(file, 'two:too-short');
-    await waitFor('a warning about the rejected value', () => warnings.length === 1);
+    await waitFor('a warning about the rejected value', () => at('warn').length === 1);
     assert.match(encryptor.encrypt('a token', context), /^1\.one\./);
     // A mounted secret changes in the same way: a link is replaced.
     const other = writeTempFile(t, 'other', `${two},${one}\n`);
     symlinkSync(other, `${file}.new`);
     renameSync(`${file}.new`, file);
-    await waitFor('the new key', () => infos.length === 1);
+    await waitFor('the new key', () => at('info').length === 1);
     assert.match(encryptor.encrypt('a token', context), /^1\.two\./);
   });
 
@@ -155,12 +145,12 @@ describe('watched variables', () => {
     manager.set(pinned, 'value');
     manager.set(name, 'first');
     const secrets = await open();
-    const { log, infos } = createLineLogger();
+    const { log, at } = createLineLog();
     secrets.watch('ALLOY_DB_PASS', log, () => assert.fail('a pinned version does not change'));
     secrets.watch('OTHER', log, () => assert.fail('not a secret'));
     secrets.watch('ENCRYPTION_KEYS', log, () => undefined);
     manager.set(name, 'second');
-    await waitFor('the second value', () => infos.length === 1);
+    await waitFor('the second value', () => at('info').length === 1);
     assert.deepEqual(
       manager.reads.filter((version) => version === pinned),
       [pinned],

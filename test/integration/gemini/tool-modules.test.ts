@@ -9,11 +9,11 @@ import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
-import type { Logger } from '#shared/runtime/log.ts';
 import { loadAgent, loadPowers } from '#services/worker/agent/load.ts';
 import { loadToolModules } from '#services/worker/agent/tools/modules.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+import { createLineLog } from '../../support/log-lines.ts';
 import { useOfflineModel } from './use-offline-model.ts';
 
 const example = 'docs/agents/orders.yaml';
@@ -212,11 +212,7 @@ describe('a stored definition', () => {
     const [agentFile = '', ...earlierFiles] = await Promise.all(
       [own, ...earlier].map((more) => writeModule(JSON.stringify({ ...minimalDefinition, ...more }))),
     );
-    const errors: unknown[] = [];
-    const log = {
-      error: (fields: object) => errors.push(fields),
-      warn: () => undefined,
-    } as unknown as Logger;
+    const { log, lines, at } = createLineLog();
     const getSecret = (): string => 'a secret';
     const agent = await loadAgent({
       agentFile,
@@ -232,8 +228,8 @@ describe('a stored definition', () => {
       );
     } catch (error) {
       assert.ok(error instanceof RetryableError, String(error));
-      assert.equal(errors.length, 1);
-      assert.doesNotMatch(JSON.stringify(errors), /a secret/);
+      assert.equal(at('error').length, 1);
+      assert.doesNotMatch(JSON.stringify(lines), /a secret/);
       return (error.cause as Error).message;
     } finally {
       await agent.close?.();

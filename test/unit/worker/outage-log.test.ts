@@ -6,26 +6,31 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { startPeriodicWork } from '#services/worker/agent/gemini/interactions/periodic-work.ts';
 import { FairSlots } from '#services/worker/intake/fair-slots.ts';
 import { followQueues } from '#services/worker/intake/owner-queues.ts';
+import { createLineLog } from '../../support/log-lines.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 describe('an outage', () => {
   test('is logged at its start, each minute, and at its end', (t) => {
     let now = 0;
     t.mock.method(performance, 'now', () => now);
-    const lines: string[] = [];
-    const write = (fields: object, message: string) =>
-      void lines.push(`${message} ${JSON.stringify(fields)}`);
-    const outages = createOutageLog({ warn: write, info: write } as unknown as Logger);
+    const { log, lines } = createLineLog();
+    const outages = createOutageLog(log);
     outages.succeeded();
     for (; now <= 100_000; now += 50) outages.failed(new Error('gone'));
     now = 101_000;
     outages.succeeded();
     assert.deepEqual(lines, [
-      'database unavailable {"error":"gone"}',
-      'database still unavailable {"error":"gone","failures":1201,"seconds":60}',
+      { level: 'warn', error: 'gone', message: 'database unavailable' },
+      { level: 'warn', error: 'gone', failures: 1201, seconds: 60, message: 'database still unavailable' },
     ]);
     now = 110_000;
     outages.succeeded();
-    assert.equal(lines[2], 'database available again {"failures":2001,"seconds":100}');
+    assert.deepEqual(lines[2], {
+      level: 'info',
+      failures: 2001,
+      seconds: 100,
+      message: 'database available again',
+    });
     outages.succeeded();
     assert.equal(lines.length, 3);
   });
@@ -51,13 +56,10 @@ describe('an outage', () => {
             log,
           }),
       ]) {
-        const logged = Promise.withResolvers<string>();
-        const log = {
-          warn: () => logged.resolve('warn'),
-          debug: () => logged.resolve('debug'),
-        } as unknown as Logger;
+        const { log, lines } = createLineLog();
         const loop = start(log);
-        assert.equal(await logged.promise, level);
+        const [first] = await waitFor('a line', () => (lines.length > 0 ? lines : undefined));
+        assert.equal(first?.level, level);
         await loop.close();
       }
     });

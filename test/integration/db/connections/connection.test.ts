@@ -11,10 +11,10 @@ import { Client } from 'pg';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import type { DatabaseAddress } from '#shared/runtime/config/database.ts';
-import type { Logger } from '#shared/runtime/log.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
 import { startTlsProxy } from '../../../support/database/tls-proxy.ts';
 import { startMetadataServer } from '../../../support/fakes/metadata-server.ts';
+import { createLineLog } from '../../../support/log-lines.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
@@ -134,11 +134,8 @@ describe('capacity check', () => {
   async function check(t: TestContext, config: { poolSize: number; plannedConnections: number }) {
     const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
-    const lines: { level: string; message: string; available: number }[] = [];
-    const createLevel = (level: string) => (fields: { available: number }, message: string) =>
-      lines.push({ level, message, available: fields.available });
-    const log = Object.fromEntries(['error', 'debug', 'warn'].map((level) => [level, createLevel(level)]));
-    await checkCapacity(open(t, database), config, log as unknown as Logger);
+    const { log, lines } = createLineLog();
+    await checkCapacity(open(t, database), config, log);
     assert.equal(lines.length, 1);
     return lines[0]!;
   }
