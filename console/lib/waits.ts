@@ -12,8 +12,14 @@ const waitsExtension = 'https://longhaul.dev/ext/waits/v1';
 const childrenExtension = 'https://longhaul.dev/ext/children/v1';
 
 export function listWaits(message: Message | undefined): ListedWait[] {
-  const waits = message?.metadata?.[waitsExtension];
-  return Array.isArray(waits) ? (waits as unknown as ListedWait[]) : [];
+  const waits: unknown = message?.metadata?.[waitsExtension];
+  return Array.isArray(waits) ? waits.filter(isListedWait) : [];
+}
+
+/** An agent behind a gateway may send anything. */
+function isListedWait(wait: unknown): wait is ListedWait {
+  const { name, kind, since } = (wait ?? {}) as Record<keyof ListedWait, unknown>;
+  return [name, kind, since].every((field) => typeof field === 'string');
 }
 
 export function getRelatives(metadata: JsonObject | undefined): {

@@ -1,6 +1,7 @@
 /** The form with which a person answers a task: a text for a question, a decision for each call of a tool. */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
+import type { JsonObject } from '#shared/domain/message.ts';
 import { send } from '../api/calls.ts';
 import type { Task } from '../lib/types.ts';
 import { createDecisions, listRequests, type ApprovalRequest } from '../lib/approval.ts';
@@ -131,7 +132,7 @@ function Approval({ request, decided, disabled, onDecide }: ApprovalProps): JSX.
 
 function sendToTask(
   task: Task,
-  { parts, metadata }: { parts: { text: string }[]; metadata?: Record<string, never> | object },
+  { parts, metadata }: { parts: { text: string }[]; metadata?: JsonObject },
 ): Promise<unknown> {
   return send({
     message: {
@@ -140,7 +141,7 @@ function sendToTask(
       taskId: task.id,
       contextId: task.contextId,
       parts,
-      ...(metadata !== undefined && { metadata: metadata as never }),
+      ...(metadata !== undefined && { metadata }),
     },
     configuration: { returnImmediately: true },
   });

@@ -13,6 +13,11 @@ export function isUuid(value: string): boolean {
   return UUID.test(value);
 }
 
+/** Returns whether an id has a character of ASCII that cannot be printed: PostgreSQL and URLs do not take all of them. */
+export function hasControlCharacter(id: string): boolean {
+  return /[\p{Cc}&&\p{ASCII}]/v.test(id);
+}
+
 /** Returns the time at which `uuidv7` created an id, in Unix milliseconds. */
 export function getUuidTime(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);

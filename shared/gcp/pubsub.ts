@@ -191,6 +191,7 @@ export function pullTurns(
 /** Returns the stub with whose channel a client pulls. */
 async function getSubscriberStub(client: PubSub): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<{ subscriberStub?: Promise<unknown> }>();
+  // Its type demands the parameters of a request too, which it does not read.
   client.getClient_({ client: 'SubscriberClient' } as never, (error, found) => {
     if (error) reject(error);
     else resolve(found as { subscriberStub?: Promise<unknown> });

@@ -55,8 +55,7 @@ export function checkPublicUrl(
     return { problem: `The URL must be at most ${maxUrlLength} characters long.` };
   }
   // URL parsers disagree about these characters, and silently drop or rewrite some of them.
-  // oxlint-disable-next-line no-control-regex
-  if (/[\s\\\u0000-\u001f\u007f]/.test(text)) {
+  if (/[\s\\[\p{Cc}&&\p{ASCII}]]/v.test(text)) {
     return { problem: 'The URL must not contain spaces, control characters or backslashes.' };
   }
   if (!URL.canParse(text)) return { problem: 'The URL must be absolute, such as https://example.com/path.' };

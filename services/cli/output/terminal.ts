@@ -41,8 +41,7 @@ export function style(format: Style, text: string, stream: NodeJS.WriteStream = 
  * the window or write to the clipboard of a terminal. Other outputs get the text as it is.
  */
 export function toTerminalText(text: string, stream: NodeJS.WriteStream = process.stdout): string {
-  // oxlint-disable-next-line eslint/no-control-regex -- they are what is removed
-  return stream.isTTY ? text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '') : text;
+  return stream.isTTY ? text.replaceAll(/[\p{Cc}--[\n\t]]/gv, '') : text;
 }
 
 /** Prints rows under a head, with a hint to terminals if there are none. */

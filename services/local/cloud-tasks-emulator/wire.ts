@@ -14,7 +14,7 @@ interface Codec<Value, Decoded> {
   decode(bytes: Uint8Array): Decoded;
 }
 
-function defineMethod<Request, DecodedRequest, Reply, DecodedReply>(
+function defineMethod<Request, DecodedRequest extends Request, Reply, DecodedReply extends Reply>(
   name: string,
   request: Codec<Request, DecodedRequest>,
   reply: Codec<Reply, DecodedReply>,
@@ -23,10 +23,10 @@ function defineMethod<Request, DecodedRequest, Reply, DecodedReply>(
     path: `/google.cloud.tasks.v2.CloudTasks/${name}`,
     requestStream: false,
     responseStream: false,
-    requestSerialize: (value) => Buffer.from(request.encode(value as unknown as Request).finish()),
+    requestSerialize: (value) => Buffer.from(request.encode(value).finish()),
     requestDeserialize: (bytes) => request.decode(bytes),
     responseSerialize: (value) => Buffer.from(reply.encode(value).finish()),
-    responseDeserialize: (bytes) => reply.decode(bytes) as unknown as Reply,
+    responseDeserialize: (bytes) => reply.decode(bytes),
   };
 }
 

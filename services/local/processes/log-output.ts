@@ -81,8 +81,7 @@ function joinLines(text: string): string {
 /** Makes control characters visible: logs quote texts of callers, and a terminal would obey them. */
 function escapeControls(text: string): string {
   return text.replaceAll(
-    // oxlint-disable-next-line no-control-regex
-    /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
+    /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

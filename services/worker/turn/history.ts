@@ -4,6 +4,7 @@ import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
 import type { TurnSteps } from '#shared/db/turns/history/steps.ts';
 import { maxHistoryTurns } from '#shared/db/turns/history/read.ts';
 import { FatalError } from '#shared/domain/errors.ts';
+import type { Json } from '#shared/domain/message.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { EarlierSteps, EarlierTurn, History, HistoryEntry } from '../agent/agent.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
@@ -66,7 +67,7 @@ function toEarlierSteps({ taskId, turn, steps }: TurnSteps): EarlierSteps {
   return {
     taskId,
     turn,
-    steps: steps.map(({ name, occurrence, output }) => ({ name, occurrence, result: output })),
+    steps: steps.map(({ name, occurrence, output }) => ({ name, occurrence, result: output as Json })),
   };
 }
 
@@ -89,7 +90,7 @@ function toEarlierTurns({ exchanges, steps }: TurnHistory, taskId: string): Earl
       steps: (byTurn.get(turn) ?? []).map(({ name, occurrence, output }) => ({
         name,
         occurrence,
-        result: output,
+        result: output as Json,
       })),
     }));
 }

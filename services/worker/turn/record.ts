@@ -192,7 +192,7 @@ function toRecordedName(name: string): string {
 export function createResultWriter(
   recordedBytes: number,
   maxBytes: number,
-): (name: string, result: Json) => string {
+): (name: string, result: unknown) => string {
   let usedBytes = recordedBytes;
   return (name, result) => {
     const text = stringifyResult(name, result);
@@ -209,7 +209,7 @@ export function createResultWriter(
 }
 
 /** @throws {FatalError} if the result is not JSON: another run of the step would return the same */
-function stringifyResult(name: string, result: Json): string {
+function stringifyResult(name: string, result: unknown): string {
   let problem = `it is a ${typeof result}`;
   try {
     // JSON.stringify returns undefined for a function or a symbol.

@@ -9,7 +9,7 @@ import type { ClaimedTask } from '#shared/db/turns/claim.ts';
 import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { Artifact, Json, Message, Part } from '#shared/domain/message.ts';
+import type { Artifact, Message, Part } from '#shared/domain/message.ts';
 import { addUsage, noUsage, sumUsage, type Usage } from '#shared/domain/usage.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
@@ -223,7 +223,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       retry: (operation) => retryWhileLeased(held, log, operation),
       store: storeWait,
       record: async (step, result) => {
-        const output = toRecord(step.name, result as unknown as Json);
+        const output = toRecord(step.name, result);
         await storeWait({ ...step, output });
         parts.onRecorded();
       },

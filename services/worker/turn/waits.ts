@@ -63,12 +63,15 @@ export class Waits {
   #busy = 0;
   #checking = false;
   #isSuspended = false;
-  #suspend!: (suspension: Suspension) => void;
-  /** Resolves when the turn has nothing to do but wait. */
-  readonly suspended = new Promise<Suspension>((resolve) => (this.#suspend = resolve));
+  readonly #suspension = Promise.withResolvers<Suspension>();
 
   constructor(parts: WaitParts) {
     this.#parts = parts;
+  }
+
+  /** Resolves when the turn has nothing to do but wait. */
+  get suspended(): Promise<Suspension> {
+    return this.#suspension.promise;
   }
 
   /** Runs an operation of the turn, which is not suspended meanwhile. */
@@ -111,7 +114,7 @@ export class Waits {
     const token = earlier?.wait?.token ?? randomBytes(32).toString('base64url');
     const url = createCallbackUrl(publicUrl, token);
     if (earlier?.finished === true) {
-      const result = earlier.output as unknown as CallbackResult;
+      const result = earlier.output as CallbackResult;
       return { url, result: awaitable(async () => result) };
     }
     const wait = await this.open(identity, earlier, {
@@ -218,7 +221,7 @@ export class Waits {
         const leftMs = Math.min(...awaited.map(({ dueAt }) => dueAt)) - performance.now();
         if (leftMs <= holdMs) return;
         this.#isSuspended = true;
-        this.#suspend(new Suspension(this.#createRelease(leftMs / 1000)));
+        this.#suspension.resolve(new Suspension(this.#createRelease(leftMs / 1000)));
       }),
     );
   }

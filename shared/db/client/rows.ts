@@ -61,6 +61,7 @@ function withValues(
 ): RawBuilder<unknown> {
   const last = types.length - 1;
   const texts = [head, ...types.map((type, index) => (index === last ? type + tail : `${type}, `))];
+  // Kysely does not read the property `raw`, which a template has in addition.
   return sql(texts as unknown as TemplateStringsArray, ...values);
 }
 

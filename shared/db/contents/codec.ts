@@ -108,6 +108,7 @@ export async function openList<T extends readonly unknown[] | null>(
   values: T,
 ): Promise<T> {
   if (current === undefined || values === null) return values;
+  // The types of the elements stay the same, one by one, which `map` does not express.
   return (await Promise.all(values.map((value) => openJson(kind, taskId, value)))) as unknown as T;
 }
 

@@ -68,8 +68,8 @@ async function sealRequest(db: Db, token: string, request: string): Promise<stri
 
 /** A call as its turn sees it. */
 export interface BatchCallState {
-  /** The response or the error; null while it waits. */
-  result: JsonObject | null;
+  /** JSON of the response or the error; null while it waits. */
+  result: unknown;
   /** Since it was added. */
   ageMs: number;
 }

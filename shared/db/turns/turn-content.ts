@@ -1,6 +1,6 @@
 /** The content of a turn: its message and its record. Read by the claim, or alone if it is large. */
 import { sql, type RawBuilder } from 'kysely';
-import type { Json, JsonObject, Message } from '../../domain/message.ts';
+import type { JsonObject, Message } from '../../domain/message.ts';
 import type { Wait } from '../../domain/wait.ts';
 
 export interface RecordedStep {
@@ -8,7 +8,8 @@ export interface RecordedStep {
   occurrence: number;
   position: number;
   inputHash: string | null;
-  output: Json;
+  /** JSON, of the type that the code of the step gave it. */
+  output: unknown;
   /** False: the step was started, and its result is unknown. */
   finished: boolean;
   /** Null unless the step is a wait. */

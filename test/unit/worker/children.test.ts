@@ -5,7 +5,6 @@ import type { ChildRow } from '#shared/db/children/join.ts';
 import type { RecordedStep } from '#shared/db/turns/turn-content.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import type { Json } from '#shared/domain/message.ts';
 import { noUsage, type Usage } from '#shared/domain/usage.ts';
 import { Children, type ChildParts } from '#services/worker/turn/children/children.ts';
 import { TurnRecord } from '#services/worker/turn/record.ts';
@@ -16,7 +15,7 @@ const call: Usage = { ...noUsage, calls: 1, cost: 2 };
 /** A turn whose children have ended, after earlier runs that recorded `steps`. */
 function createChildren(more: Partial<ChildParts> = {}, steps: RecordedStep[] = []) {
   const record = new TurnRecord(steps);
-  const recorded: { output: Json; used: readonly Usage[] }[] = [];
+  const recorded: { output: unknown; used: readonly Usage[] }[] = [];
   const reach = (name: string) => record.reach(name, null);
   const children = new Children({
     parent: {
@@ -97,7 +96,7 @@ describe('join', () => {
     const step = { occurrence: 0, inputHash: null, finished: true, wait: null };
     const wait = { wait: { kind: 'children', group: spawned.group, needed: 2 } } as RecordedStep['wait'];
     const again = createChildren({}, [
-      { ...step, name: 'a', position: 0, output: spawned as unknown as Json },
+      { ...step, name: 'a', position: 0, output: spawned },
       { ...step, name: 'some', position: 1, output: first.recorded[0]!.output, wait },
     ]);
     assert.deepEqual(await again.children.spawn('a', ['x', 'y']), spawned);

@@ -114,7 +114,7 @@ function readId(id: unknown, text: string): RpcId | undefined {
   return Number.isSafeInteger(id) ? id : readExactId(text);
 }
 
-/** The API of ECMAScript for numbers that JavaScript rounds: TypeScript 5 has no types for it. */
+/** The API of ECMAScript for numbers that JavaScript rounds: TypeScript has no types for it. */
 const exactJson = JSON as unknown as {
   parse(
     text: string,

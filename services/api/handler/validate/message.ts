@@ -2,6 +2,7 @@
 import { Role, type Message, type Part, type SendMessageRequest } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import { findApprovalProblem } from '#shared/agent/approval.ts';
+import { hasControlCharacter } from '#shared/domain/ids.ts';
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { JsonBounds } from './json.ts';
 
@@ -167,8 +168,7 @@ export function checkHistoryLength(length: number | undefined): void {
 export function checkId(name: string, id: string, required: boolean): void {
   checkLength(name, id, maxIdLength);
   if (required && id.trim() === '') throw new RequestMalformedError(`${name} is missing or empty`);
-  // oxlint-disable-next-line no-control-regex -- control characters are what this finds
-  if (/[\u0000-\u001f\u007f]/.test(id)) {
+  if (hasControlCharacter(id)) {
     throw new RequestMalformedError(`${name} contains a control character: use printable characters only`);
   }
   if (!id.isWellFormed())

@@ -75,7 +75,7 @@ export class Calls {
     assertSeconds(`${what}: timeoutSeconds`, timeoutSeconds, 1);
     const reached = waits.reach(`call:${name}`, 'agent');
     if (reached.earlier?.finished === true) {
-      const result = reached.earlier.output as unknown as CallResult;
+      const result = reached.earlier.output as CallResult;
       return awaitable(async () => result);
     }
     const started = this.#start(reached, { name, definition, ...options, timeoutSeconds, message, relay });

@@ -46,7 +46,7 @@ export class ToolTasks {
     const { server, taskId, timeoutSeconds, pollSeconds = 0 } = options;
     const { waits } = this.#parts;
     const { identity, earlier } = waits.reach(name, 'agent');
-    if (earlier?.finished === true) return awaitable(async () => earlier.output as unknown as CallResult);
+    if (earlier?.finished === true) return awaitable(async () => earlier.output as CallResult);
     const wait: AgentWait = { kind: 'agent', agent: `${toolTaskPrefix}${server}`, task: taskId };
     const dueInSeconds = Math.min(timeoutSeconds, Math.max(pollSeconds, getAgentPollSeconds(0, false)));
     const opened = waits.open(identity, earlier, { wait, dueInSeconds, token: null }, { timeoutSeconds });

@@ -13,7 +13,7 @@ import type { NewStep, NewWait } from '#shared/db/turns/write.ts';
 import { maxChildDepth, maxChildrenPerTurn } from '#shared/domain/children.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
-import type { Json, Part } from '#shared/domain/message.ts';
+import type { Part } from '#shared/domain/message.ts';
 import { isTerminal } from '#shared/domain/task.ts';
 import { noUsage, sumUsage, totalTokens, type Usage } from '#shared/domain/usage.ts';
 import type { ChildTasks, JoinedChild, JoinOptions, JoinResult, SpawnOptions } from '../../agent/agent.ts';
@@ -50,7 +50,7 @@ export interface ChildParts {
   /** Stores when an open wait is due next. */
   postpone: (step: NewStep) => Promise<void>;
   /** Records a join, and adds the usage of its children to the task. */
-  record: (step: NewStep, output: Json, used: readonly Usage[]) => Promise<void>;
+  record: (step: NewStep, result: JoinResult, used: readonly Usage[]) => Promise<void>;
 }
 
 export class Children {
@@ -81,7 +81,7 @@ export class Children {
         `${call}: the turn would have ${this.#started} children: it can start at most ${maxChildrenPerTurn}.`,
       );
     }
-    if (earlier?.finished === true) return earlier.output as unknown as ChildTasks;
+    if (earlier?.finished === true) return earlier.output as ChildTasks;
     this.#checkSpent(call);
     return this.#parts.waits.run(() => this.#start(call, identity, messages, context));
   }
@@ -143,7 +143,7 @@ export class Children {
     assertSeconds(`${call}: timeoutSeconds`, timeoutSeconds, 0);
     const reached = this.#parts.waits.reach(name, 'children');
     if (reached.earlier?.finished === true) {
-      const result = reached.earlier.output as unknown as JoinResult;
+      const result = reached.earlier.output as JoinResult;
       for (const { taskId, state } of result.children) if (isTerminal(state)) this.#counted.add(taskId);
       return awaitable(async () => result);
     }
@@ -215,7 +215,7 @@ export class Children {
     for (const { taskId } of ended) this.#counted.add(taskId);
     const result: JoinResult = { status, children };
     const used = ended.flatMap(({ usage }) => (usage === null ? [] : [usage]));
-    await this.#parts.record(step, result as unknown as Json, used);
+    await this.#parts.record(step, result, used);
     return result;
   }
 }

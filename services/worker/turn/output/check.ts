@@ -4,6 +4,7 @@
  */
 import { describeUnknownField } from '#shared/agent/problems.ts';
 import { FatalError } from '#shared/domain/errors.ts';
+import { hasControlCharacter } from '#shared/domain/ids.ts';
 import { isBase64 } from '#shared/domain/message.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
 
@@ -108,8 +109,7 @@ function checkHead(artifact: Fields, known: readonly string[]): void {
   if (typeof artifactId !== 'string' || artifactId === '') {
     fail('artifact.artifactId', `must be a text that is not empty, not ${show(artifactId)}`);
   }
-  // oxlint-disable-next-line no-control-regex -- control characters are what this finds
-  if (/[\u0000-\u001f\u007f]/.test(artifactId) || !artifactId.isWellFormed()) {
+  if (hasControlCharacter(artifactId) || !artifactId.isWellFormed()) {
     fail('artifact.artifactId', 'must have only printable characters');
   }
   if (artifactId.length > maxIdChars) {

@@ -20,7 +20,7 @@ export function openStateLog(
   { held, record, releaseSignal, check, toRecord, store, addUsage, onRecorded }: StepParts,
   run: <T>(operation: () => Promise<T>) => Promise<T>,
 ): StateLog {
-  const entries = record.restore().map(({ name, output }) => ({ name, value: output }));
+  const entries = record.restore().map(({ name, output }) => ({ name, value: output as Json }));
 
   const storeTogether = createBatcher<NewStep, void>(
     async (steps) => {

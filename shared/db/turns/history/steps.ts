@@ -1,6 +1,5 @@
 /** Reads steps of some names in the turns of a context before a turn: those of its task and of earlier tasks. */
 import { sql } from 'kysely';
-import type { Json } from '../../../domain/message.ts';
 import type { Db } from '../../client/pool.ts';
 import { int, rows as toRows, uuid } from '../../client/rows.ts';
 import { estimateTexts, takeWhileFits } from '../input-memory.ts';
@@ -14,7 +13,7 @@ const pageBytes = 8 * 1024 * 1024;
 export interface TurnSteps {
   taskId: string;
   turn: number;
-  steps: { name: string; occurrence: number; output: Json }[];
+  steps: { name: string; occurrence: number; output: unknown }[];
 }
 
 interface TurnSize {
@@ -85,7 +84,7 @@ async function readPage(
       steps: steps.map(({ name, occurrence, output }) => ({
         name,
         occurrence,
-        output: output === null ? null : (JSON.parse(output) as Json),
+        output: output === null ? null : (JSON.parse(output) as unknown),
       })),
     };
   });

@@ -61,9 +61,7 @@ export async function callInBatch(
   const read = async (): Promise<{ result: CallResult; ageMs: number } | undefined> => {
     const call = await batches.read(wait.token);
     if (call === undefined) throw new FatalError('The call of the model is gone: it is in no batch.');
-    return call.result === null
-      ? undefined
-      : { result: call.result as unknown as CallResult, ageMs: call.ageMs };
+    return call.result === null ? undefined : { result: call.result as CallResult, ageMs: call.ageMs };
   };
   await wait.ended(
     async (ageSeconds) => {

@@ -1,15 +1,14 @@
 /** Calls that wait for a batch, and batches, as the database keeps them (shared/db/models). */
-import type { OpenBatchCall } from '#shared/db/models/batch-calls.ts';
+import type { BatchCallState, OpenBatchCall } from '#shared/db/models/batch-calls.ts';
 import type { DueBatch } from '#shared/db/models/batches.ts';
 import type { BatchResult } from '#shared/db/models/batch-results.ts';
-import type { JsonObject } from '#shared/domain/message.ts';
 
 /** The calls of one task. */
 export interface TaskBatches {
   /** @returns false if the task has a deadline that a batch may miss */
   add(call: { token: string; model: string; request: string; collectSeconds: number }): Promise<boolean>;
   /** @returns undefined if no call has this token */
-  read(token: string): Promise<{ result: JsonObject | null; ageMs: number } | undefined>;
+  read(token: string): Promise<BatchCallState | undefined>;
 }
 
 /** The batches of all tasks. */

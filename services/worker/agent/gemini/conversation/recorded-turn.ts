@@ -2,7 +2,6 @@
  * Replays an earlier turn of the same task through the loop: its steps return their recorded results and
  * nothing is written. The replay restores the conversation exactly as it was when the turn ended.
  */
-import type { Json } from '#shared/domain/message.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import { awaitable } from '../../../turn/waits.ts';
 import type { CallResult, EarlierTurn, Turn } from '../../agent.ts';
@@ -40,7 +39,7 @@ export function createRecordedTurn(
   const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
   const occurrences = new Map<string, number>();
   const doNothing = async (): Promise<undefined> => undefined;
-  const recall = (name: string): Json => {
+  const recall = (name: string): unknown => {
     const occurrence = occurrences.get(name) ?? 0;
     occurrences.set(name, occurrence + 1);
     const result = results.get(`${occurrence}/${name}`);
@@ -55,11 +54,11 @@ export function createRecordedTurn(
     acceptedOutputModes: [],
     signal,
     step: async <T>(name: string): Promise<T> => recall(name) as T,
-    call: async (agent) => recall(`call:${agent}`) as unknown as CallResult,
-    followTask: async (name) => recall(name) as unknown as CallResult,
+    call: async (agent) => recall(`call:${agent}`) as CallResult,
+    followTask: async (name) => recall(name) as CallResult,
     callback: async (name) => ({
       url: '',
-      result: awaitable(async () => recall(name) as unknown as CallbackResult),
+      result: awaitable(async () => recall(name) as CallbackResult),
     }),
     waitForModel: async () => ({
       webhookUrl: undefined,

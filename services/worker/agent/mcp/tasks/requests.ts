@@ -24,6 +24,11 @@ export interface ToolTask {
   inputRequests?: JsonObject;
 }
 
+/** Of 2025-11-25, `pollInterval` has another name. */
+interface FoundTask extends ToolTask {
+  pollInterval?: unknown;
+}
+
 export interface TaskRequests {
   /** Returns undefined if the server no longer has the task. */
   get(taskId: string, signal: AbortSignal): Promise<ToolTask | undefined>;
@@ -33,8 +38,8 @@ export interface TaskRequests {
 }
 
 /** Answers of a server are read field by field. */
-const anyResult: StandardSchemaV1<unknown, JsonObject> = {
-  '~standard': { version: 1, vendor: 'longhaul', validate: (value) => ({ value: value as JsonObject }) },
+const anyResult: StandardSchemaV1<unknown, unknown> = {
+  '~standard': { version: 1, vendor: 'longhaul', validate: (value) => ({ value }) },
 };
 
 /** An unknown task (2025-11-25 and SEP-2663, "Protocol Errors"). */
@@ -51,7 +56,7 @@ export function startsTask(client: Client, { execution }: Tool): boolean {
 }
 
 export function createTaskRequests(client: Client, timeout: number): TaskRequests {
-  const request = (method: string, params: JsonObject, signal: AbortSignal): Promise<JsonObject> =>
+  const request = (method: string, params: JsonObject, signal: AbortSignal): Promise<unknown> =>
     client.request({ method, params }, anyResult, { signal, timeout });
 
   async function orUndefined<T>(run: () => Promise<T>): Promise<T | undefined> {
@@ -66,22 +71,22 @@ export function createTaskRequests(client: Client, timeout: number): TaskRequest
   return {
     get: (taskId, signal) =>
       orUndefined(async () => {
-        const found = await request('tasks/get', { taskId }, signal);
-        if (isModern(client)) return found as unknown as ToolTask;
+        const found = (await request('tasks/get', { taskId }, signal)) as FoundTask;
+        if (isModern(client)) return found;
         const { pollInterval, ...task } = found;
-        const ended = found['status'] === 'completed' || found['status'] === 'failed';
+        const ended = task.status === 'completed' || task.status === 'failed';
         // The result of a task that has failed may be an error of its tool, or there may be none.
         const result = ended
           ? await request('tasks/result', { taskId }, signal).catch((error: unknown) => {
-              if (error instanceof ProtocolError && found['status'] === 'failed') return undefined;
+              if (error instanceof ProtocolError && task.status === 'failed') return undefined;
               throw error;
             })
           : undefined;
         return {
           ...task,
           ...(typeof pollInterval === 'number' && { pollIntervalMs: pollInterval }),
-          ...(result !== undefined && { status: 'completed', result }),
-        } as unknown as ToolTask;
+          ...(result !== undefined && { status: 'completed' as const, result: result as CallToolResult }),
+        };
       }),
     update: async (taskId, inputResponses, signal) => {
       await orUndefined(() => request('tasks/update', { taskId, inputResponses }, signal));
