@@ -24,7 +24,7 @@ export interface ToolTask {
   inputRequests?: JsonObject;
 }
 
-/** Of 2025-11-25, `pollInterval` has another name. */
+/** Tasks of 2025-11-25 name the interval `pollInterval`. */
 interface FoundTask extends ToolTask {
   pollInterval?: unknown;
 }
