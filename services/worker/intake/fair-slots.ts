@@ -1,4 +1,6 @@
 const memoryCheckMs = 100;
+/** Without wake-ups of another owner for so long, an owner has all places to itself. */
+const aloneMs = 10_000;
 
 /**
  * The turns that a worker runs at the same time, shared fairly among owners.
@@ -22,6 +24,9 @@ export class FairSlots {
   readonly #mayClaim: (running: number) => boolean;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
+  /** The owner that asked last to wait, and when another one had asked before it. */
+  #latest: string | undefined;
+  #changedAt = -Infinity;
 
   /**
    * @param share of the slots that one owner can get, above 0 and up to 1; each owner can get at least one slot
@@ -64,8 +69,14 @@ export class FairSlots {
     return taken;
   }
 
-  /** Whether a further waiter of the owner is acceptable: of `places`, as many stay free as its waiters use. */
-  mayWait(owner: string, places: number): boolean {
+  /**
+   * Whether a further wake-up of the owner may wait, if `places` may wait in total: one owner gets at most half of those
+   * that the others leave. An owner that has been alone for ten seconds gets all.
+   */
+  mayWait(owner: string, places: number, now = performance.now()): boolean {
+    if (owner !== this.#latest) this.#changedAt = this.#latest === undefined ? -Infinity : now;
+    this.#latest = owner;
+    if (now - this.#changedAt >= aloneMs) return true;
     return (this.#waiting.get(owner)?.size ?? 0) < places - this.#waiters;
   }
 

@@ -7,7 +7,8 @@
  *
  * All turns of an owner with a limit go through its queue, and so do all turns of an owner whose queue is being
  * followed: they keep their order. The wake-ups of one owner that wait take at most half of the places of all, so those
- * of another owner pass them, however many there are.
+ * of another owner pass them, however many there are. An owner that is alone has all places: the queue costs a fifth of
+ * the tasks that a worker can run.
  */
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';

@@ -14,16 +14,16 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { PullConsumer } from './pull-consumer.ts';
 
 /** See `getPrefetch`. */
-const maxPrefetch = 1000;
+const maxPrefetch = 500;
 const maxDeadLetters = 10;
 
 /**
- * Returns the maximum number of wake-ups that wait for room or for the answer to their claim: twice the number of turns,
- * because one owner may use half of it (pull-consumer.ts). A higher value withholds wake-ups from workers that have room;
- * a lower value makes a worker with much room wait for Pub/Sub between claims.
+ * Returns the maximum number of wake-ups that wait for room or for the answer to their claim. A higher value withholds
+ * wake-ups from workers that have room, and a wake-up that waits behind too many others goes to the queue; a lower value
+ * makes a worker with much room wait for Pub/Sub between claims.
  */
 export function getPrefetch(concurrency: number): number {
-  return Math.min(2 * concurrency, maxPrefetch);
+  return Math.min(concurrency, maxPrefetch);
 }
 
 export function pullWakeups(

@@ -55,16 +55,29 @@ describe('the slots of a worker', () => {
   test('leave half of the places of waiters to other owners', async () => {
     const slots = new FairSlots(1, 1);
     slots.take('a', 1);
-    const wait = (owner: string): boolean => {
-      const mayWait = slots.mayWait(owner, 10);
+    const wait = (owner: string, now = 0): boolean => {
+      const mayWait = slots.mayWait(owner, 10, now);
       if (mayWait) void slots.acquire(owner);
       return mayWait;
     };
+    assert.equal(wait('b'), true);
     const waits = Array.from({ length: 20 }, () => wait('a'));
     assert.equal(waits.filter(Boolean).length, 5);
-    assert.deepEqual([wait('b'), wait('b'), wait('b'), wait('b')], [true, true, true, false]);
+    assert.deepEqual([wait('b'), wait('b'), wait('b'), wait('b')], [true, true, false, false]);
+    assert.deepEqual([wait('a', 9_999), wait('a', 20_000)], [false, true]);
     slots.close();
-    assert.equal(slots.mayWait('a', 10), true);
+  });
+
+  test('give all places of waiters to an owner that is alone', () => {
+    const slots = new FairSlots(1, 1);
+    slots.take('a', 1);
+    const waits = Array.from({ length: 20 }, () => {
+      const mayWait = slots.mayWait('a', 10, 0);
+      if (mayWait) void slots.acquire('a');
+      return mayWait;
+    });
+    assert.equal(waits.includes(false), false);
+    slots.close();
   });
 
   test('go to the waiters of one owner in order', async () => {
