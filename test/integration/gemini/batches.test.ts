@@ -86,8 +86,10 @@ describe('tasks of the tier batch', () => {
       'contents',
       'generationConfig',
       'model',
+      'store',
       'systemInstruction',
     ]);
+    assert.equal(body['store'], false);
   });
 
   test('may choose the tier in the metadata of their message', async () => {

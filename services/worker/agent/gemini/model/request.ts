@@ -64,6 +64,9 @@ export function toGenerateConfig(
     ...(mixed && { toolConfig: { includeServerSideToolInvocations: true } }),
     ...((definition.responseSchema !== undefined || asJson) && { responseMimeType: 'application/json' }),
     ...(definition.responseSchema !== undefined && { responseJsonSchema: definition.responseSchema }),
+    // The Gemini API keeps requests and replies of newer projects otherwise (ai.google.dev/gemini-api/docs/logs-datasets, read in November
+    // 2026). Google Cloud does not accept this field.
+    ...(!vertexai && { store: false }),
     // The SDK's own loop would run the tools outside of the durable steps.
     automaticFunctionCalling: { disable: true },
   };
