@@ -32,6 +32,14 @@ source "$HERE/lib/common.sh"
 source "$HERE/lib/revisions.sh"
 check_rollout
 check_image_source
+# A pool that cannot be split is refused now, and not after the builds.
+if ((CANARY_PERCENT > 0)); then
+  find_targets
+  if [[ -n $pool ]]; then
+    read_revisions "$pool"
+    check_instances
+  fi
+fi
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 

@@ -8,7 +8,9 @@
 #           the other releases, or something else fails, it gives everything back
 # drain     stops the workers of other releases from taking turns, and waits until they run none
 # promote   gives the new revisions everything
-# back      gives everything back, until promote has run
+# back      gives everything to the revisions before, also after promote, until contract or the next prepare has run
+# contract  drops from the database what only releases before needed, once nothing of them runs. There is no way back from it
+# status    prints which revisions there are, and their shares; RELEASE may be left out
 #
 # canary and drain do nothing with CANARY_PERCENT=0, the default. See deploy/settings.sh for the others.
 set -euo pipefail
@@ -19,14 +21,14 @@ declare -a words=()
 for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
-    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     -*) printf 'rollout: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
     *) words+=("$argument") ;;
   esac
 done
 step=${words[0]:-} RELEASE=${words[1]:-}
-if [[ ${#words[@]} -ne 2 || ! $step =~ ^(prepare|canary|drain|promote|back)$ ]]; then
-  echo 'rollout: expected one of prepare, canary, drain, promote and back, and the name of the release; see --help' >&2
+if [[ ${#words[@]} -ne 2 && "${words[*]}" != status || ! $step =~ ^(prepare|canary|drain|promote|back|contract|status)$ ]]; then
+  echo 'rollout: expected one of prepare, canary, drain, promote, back, contract and status, and the name of the release; see --help' >&2
   exit 64
 fi
 # shellcheck source=deploy/settings.sh
@@ -37,7 +39,7 @@ source "$HERE/lib/common.sh"
 source "$HERE/lib/revisions.sh"
 fail() { printf 'rollout: %s\n' "$*" >&2; exit 1; }
 check_rollout
-[[ $RELEASE =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] ||
+[[ $step == status || $RELEASE =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] ||
   fail "RELEASE must be letters, digits, dots, dashes and underscores, not $RELEASE"
 
 prepare() {
@@ -50,11 +52,12 @@ prepare() {
     ((${#SERVING[@]} == 1)) ||
       fail "$name is split between ${SERVING[*]}: end that rollout first, with the step promote or back. Nothing was changed"
     if [[ $name == "$pool" ]]; then check_instances; fi
+    OLD[$name]=${SERVING[0]%=*}
   done
   for name in "${targets[@]}"; do
     case $name in "$PREFIX-api" | "$PREFIX-grpc") image=$API_IMAGE release=() ;; *) image=$WORKER_IMAGE release=(--update-env-vars="WORKER_RELEASE=$RELEASE") ;; esac
     if [[ $name == "$PREFIX-dispatcher" ]]; then release=(); fi
-    deploy_unused "$name" --container=service --image="$image" "${release[@]}" ||
+    deploy_unused "$name" "${OLD[$name]}" --container=service --image="$image" "${release[@]}" ||
       fail "$name was not deployed. The revisions before continue to serve: run the step prepare again"
   done
 }
@@ -65,10 +68,12 @@ canary() {
     read_revisions "$name"
     [[ ${#SERVING[@]} -eq 1 && ${SERVING[0]} != "$NEXT="* ]] ||
       fail "$name has no revision without a share next to one that serves: run the step prepare first. Nothing was changed"
+    check_prepared "$name"
     if [[ $name == "$pool" ]]; then check_instances; fi
     NEW[$name]=$NEXT OLD[$name]=${SERVING[0]%=*}
   done
   trap 'take_back "it was interrupted"' INT TERM
+  trap hang_up HUP
   for name in "${targets[@]}"; do
     give "$name" "$CANARY_PERCENT" || take_back "$name did not take the new revision"
   done
@@ -81,13 +86,13 @@ canary() {
   set +m
   wait "$waiting" ||
     take_back "too many of its tasks failed, or too few ended, as the log of the job $PREFIX-migrate says"
-  trap - INT TERM
+  trap - INT TERM HUP
   say "$RELEASE has passed: it keeps its share until it is promoted"
 }
 
 # take_back <reason>: gives everything to the revisions before, even if some of them refuse, and ends with the reason.
 take_back() {
-  trap '' INT TERM
+  trap '' INT TERM HUP
   if [[ -n $waiting ]]; then kill -- -"$waiting" 2>/dev/null || true; fi
   local name
   local -a left=()
@@ -95,6 +100,13 @@ take_back() {
   ((${#left[@]} == 0)) ||
     fail "the canary of $RELEASE was stopped: $1. It still has a share of ${left[*]}: run the step back"
   fail "the canary of $RELEASE was taken back: $1. Everything is with the revisions before: ${OLD[*]}"
+}
+
+# A terminal that is gone takes no output, and a pipe that is gone would end this script.
+hang_up() {
+  trap '' PIPE
+  { printf '\n' 2>/dev/null && printf '\n' >&2; } || exec >/dev/null 2>&1
+  take_back 'its terminal was closed'
 }
 
 drain() {
@@ -107,24 +119,34 @@ promote() {
   local name
   local -a promoted=()
   for name in "${targets[@]}"; do
+    read_revisions "$name"
+    check_prepared "$name"
+  done
+  for name in "${targets[@]}"; do
     give "$name" 100 ||
-      fail "$name was not promoted. These were: ${promoted[*]:-none}. Old and new revisions work together: run the step promote again"
+      fail "$name was not promoted. These were: ${promoted[*]:-none}. Old and new revisions work together: run the step promote again, or back"
     promoted+=("$name")
   done
   say "$RELEASE has everything"
 }
 
 back() {
-  local name each
-  local -a others
+  local name each contracted
   for name in "${targets[@]}"; do
     read_revisions "$name"
-    others=()
-    for each in "${SERVING[@]}"; do [[ $each == "$NEXT="* ]] || others+=("${each%=*}"); done
-    ((${#others[@]} == 1)) ||
-      fail "$name is served by ${SERVING[*]}, so the revision before is not known: choose one of gcloud run revisions list"
-    OLD[$name]=${others[0]}
+    [[ $BEFORE != - && $BEFORE != "$NEXT" ]] ||
+      fail "$name is served by ${SERVING[*]}, and the revision before is not known: choose one of gcloud run revisions list"
+    check_prepared "$name"
+    for each in "${SERVING[@]}"; do
+      [[ ${each%=*} == "$NEXT" || ${each%=*} == "$BEFORE" ]] ||
+        fail "$name is served by ${each%=*}, which is neither of $RELEASE nor of the release before: choose one of gcloud run revisions list"
+    done
+    OLD[$name]=$BEFORE
   done
+  contracted=$(ask '' run jobs describe "$PREFIX-migrate" --region="$REGION" --format='value(metadata.labels.longhaul-contracted)') ||
+    fail "the job $PREFIX-migrate cannot be read"
+  [[ $contracted != "$(release_label "$RELEASE")" ]] ||
+    fail "the step contract has run for $RELEASE, so the database may lack what the revisions before need. Nothing was changed: release their code as a new version"
   local -a left=()
   for name in "${targets[@]}"; do restore "$name" "${OLD[$name]}" || left+=("$name"); done
   ((${#left[@]} == 0)) || fail "$RELEASE still has a share of ${left[*]}: run the step back again"
@@ -136,6 +158,30 @@ back() {
   say "everything is with the revisions before: ${OLD[*]}"
 }
 
+contract() {
+  local name
+  for name in "${targets[@]}"; do
+    read_revisions "$name"
+    check_prepared "$name"
+    [[ ${SERVING[*]} == "$NEXT=100" ]] || fail "$name is served by ${SERVING[*]}: run the step promote first. Nothing was changed"
+  done
+  # First, so that nothing goes back while it runs.
+  change run jobs update "$PREFIX-migrate" --region="$REGION" --update-labels="longhaul-contracted=$(release_label "$RELEASE")" ||
+    fail "the job $PREFIX-migrate was not changed, and nothing was dropped: run the step contract again"
+  run_admin "$((DRAIN_WAIT_SECONDS + 1800))" contract --keep "$RELEASE" --wait "$DRAIN_WAIT_SECONDS" ||
+    fail "nothing was dropped, for the reason in the log of the job $PREFIX-migrate: run the step contract again. The step back is refused from now on"
+  say "the database has only what $RELEASE needs"
+}
+
+status() {
+  local name
+  for name in "${targets[@]}"; do
+    read_revisions "$name"
+    PREPARED=${PREPARED#r-}
+    say "$name: ${SERVING[*]}; newest: $NEXT, of release ${PREPARED%-*}; before: $BEFORE"
+  done
+}
+
 waiting=''
 declare -A NEW=() OLD=()
 if [[ $step =~ ^(canary|drain)$ ]] && ((CANARY_PERCENT == 0)); then
@@ -143,4 +189,5 @@ if [[ $step =~ ^(canary|drain)$ ]] && ((CANARY_PERCENT == 0)); then
   exit
 fi
 find_targets
+trap 'fail "the step $step was interrupted: the step status says what has which share. Run it again, or back"' INT TERM HUP
 "$step"

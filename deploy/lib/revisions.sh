@@ -1,9 +1,21 @@
 # Functions for the revisions of the services and of the worker pool, which rollout.sh shares traffic and instances between.
 # shellcheck shell=bash
 
-# A dry run sees a revision that serves, and one that does not.
-readonly SEEN='{"metadata":{"annotations":{"run.googleapis.com/manualInstanceCount":"2"}},"status":{"latestCreatedRevisionName":"NEXT",
-  "traffic":[{"revisionName":"BEFORE","percent":100},{"revisionName":"NEXT","tag":"next"}]}}'
+# A dry run sees a pool of WORKER_INSTANCES, a revision that serves, and one of the release that does not. The step contract finds it promoted.
+seen() {
+  local before=100 next=0
+  if [[ ${step:-} == contract ]]; then before=0 next=100; fi
+  printf '{"metadata":{"annotations":{"run.googleapis.com/manualInstanceCount":"%s"},
+    "labels":{"longhaul-release":"%s","longhaul-before":"BEFORE"}},"status":{"latestCreatedRevisionName":"NEXT",
+    "traffic":[{"revisionName":"BEFORE","percent":%d},{"revisionName":"NEXT","percent":%d,"tag":"next"}]}}' \
+    "$WORKER_INSTANCES" "$(release_label "${RELEASE:-}")" "$before" "$next"
+}
+
+# release_label <release>: the label of what was deployed for a release. Labels have no capitals and dots, so a hash keeps releases apart.
+release_label() {
+  local text=${1,,}
+  printf 'r-%s-%s' "$(printf '%s' "${text//./_}" | cut -c1-50)" "$(printf '%s' "$1" | sha256sum | cut -c1-8)"
+}
 
 # ask <placeholder> <command …>: runs a read-only command, and lets gcloud say why it fails. A dry run prints the placeholder.
 ask() {
@@ -15,8 +27,10 @@ ask() {
 
 # Sets targets to what the deployment has, workers first, and pool to its worker pool, if it has one.
 find_targets() {
-  local services pools name
-  services=$(ask "$PREFIX-dispatcher"$'\n'"$PREFIX-api" run services list --region="$REGION" --format='value(metadata.name)') ||
+  local services pools name seen="$PREFIX-dispatcher"$'\n'"$PREFIX-api"
+  if [[ $WORKER_MODE == push ]]; then seen+=$'\n'$PREFIX-worker; fi
+  if ((GRPC_MAX > 0)); then seen+=$'\n'$PREFIX-grpc; fi
+  services=$(ask "$seen" run services list --region="$REGION" --format='value(metadata.name)') ||
     fail "the services of $REGION cannot be listed"
   targets=() pool=''
   if [[ $'\n'$services$'\n' != *$'\n'"$PREFIX-worker"$'\n'* ]]; then
@@ -32,12 +46,13 @@ find_targets() {
 }
 
 # read_revisions <target>: sets NEXT to the newest revision, SERVING to those with a share, as REVISION=PERCENT, and for the pool
-# INSTANCES to its size.
+# INSTANCES to its size. PREPARED is the label of the release that the newest revision was deployed for, and BEFORE the revision that
+# served until then; a dash if they are not known.
 read_revisions() {
   local -a describe=(run services describe)
   if [[ $1 == "$pool" ]]; then describe=("${WORKER_POOLS[@]}" describe); fi
   local json lines
-  json=$(ask "$SEEN" "${describe[@]}" "$1" --region="$REGION" --format=json) || fail "$1 cannot be read"
+  json=$(ask "$(seen)" "${describe[@]}" "$1" --region="$REGION" --format=json) || fail "$1 cannot be read"
   lines=$(python3 -S -c '
 import json, sys
 found = json.load(sys.stdin)
@@ -51,14 +66,26 @@ for entry in entries:
 if not any(shares.values()):
     shares[newest] = 100
 tagged = [entry["revisionName"] for entry in entries if entry.get("tag") == "next"]
-print((tagged or [newest])[0])
+following = (tagged or [newest])[0]
+# The labels are those of the newest revision.
+labels = found["metadata"].get("labels", {}) if following == newest else {}
+print(following)
 print(found["metadata"].get("annotations", {}).get("run.googleapis.com/manualInstanceCount", "0"))
+print(labels.get("longhaul-release", "-"))
+print(labels.get("longhaul-before", "-"))
 print("\n".join("%s=%d" % share for share in shares.items() if share[1] > 0))
 ' <<<"$json") || fail "the state of $1 cannot be read"
   mapfile -t SERVING <<<"$lines"
   NEXT=${SERVING[0]}
   if [[ $1 == "$pool" ]]; then INSTANCES=${SERVING[1]}; fi
-  SERVING=("${SERVING[@]:2}")
+  PREPARED=${SERVING[2]} BEFORE=${SERVING[3]}
+  SERVING=("${SERVING[@]:4}")
+}
+
+# check_prepared <target>: refuses a newest revision that was not deployed for RELEASE.
+check_prepared() {
+  [[ $PREPARED == "$(release_label "$RELEASE")" ]] ||
+    fail "the newest revision of $1 is $NEXT, which the step prepare has not deployed for $RELEASE. Nothing was changed: the step status says which releases there are"
 }
 
 # A pool of one instance cannot be split.
@@ -67,10 +94,12 @@ check_instances() {
     fail "$pool has $INSTANCES instance, which cannot be split: a canary needs WORKER_INSTANCES=2 or more. Nothing was changed"
 }
 
-# deploy_unused <target> <flags …>: deploys a revision without a share.
+# deploy_unused <target> <revision before> <flags …>: deploys a revision without a share, and notes both releases.
 deploy_unused() {
-  local target=$1
-  shift
+  local target=$1 labels
+  labels="longhaul-release=$(release_label "$RELEASE"),longhaul-before=$2"
+  shift 2
+  set -- --update-labels="$labels" "$@"
   if [[ $target == "$pool" ]]; then
     change "${WORKER_POOLS[@]}" update "$target" --region="$REGION" --no-promote "$@"
   else

@@ -12,6 +12,7 @@ import { readAdminConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand } from './command.ts';
+import { createContractCommand } from './contract.ts';
 import { drainCommand } from './drain.ts';
 import { dropSecretsCommand } from './drop-secrets.ts';
 import { exportCommand } from './export.ts';
@@ -30,6 +31,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['versions', versionsCommand],
   ['outcomes', outcomesCommand],
   ['drain', drainCommand],
+  ['contract', createContractCommand()],
   ['reencrypt', reencryptCommand],
   ['drop-secrets', dropSecretsCommand],
   ['limits', limitsCommand],

@@ -1,5 +1,6 @@
 /**
- * `npm run migrate`: migrates the configured database to the newest schema.
+ * `npm run migrate`: migrates the configured database to the newest schema. Things that only the code before needs stay,
+ * until `npm run admin -- contract`.
  *
  *   DATABASE_CREATE=true          creates the database first if it does not exist
  *   DATABASE_GRANT_TO[_FILE]      grants the users of the services their rights: api:USER,worker:USER,dispatcher:USER
@@ -14,7 +15,7 @@ import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
-import { migrateToLatest } from '#shared/db/schema/migrate.ts';
+import { listWaitingContractions, migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { ensureDatabase, grantTables } from '#shared/db/schema/provision.ts';
 
 const log = createLogger('migrate', 'info');
@@ -27,7 +28,8 @@ try {
   const applied = await migrateToLatest(address);
   if (grantTo !== undefined) await grantTables(address, grantTo);
   await storeAgentFile();
-  log.info({ applied }, applied.length === 0 ? 'schema is up to date' : 'schema migrated');
+  const waiting = await listWaitingContractions(address);
+  log.info({ applied, waiting }, applied.length === 0 ? 'schema is up to date' : 'schema migrated');
 } catch (error) {
   log.fatal({ err: error }, 'migration failed');
   process.exitCode = 1;

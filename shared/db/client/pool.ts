@@ -10,6 +10,7 @@ import { clockColumn, createClockReader, type ClockReader } from './clock-readin
 import { createOutageLog } from './outage-log.ts';
 import { createPreparingPool } from './prepared.ts';
 import { RecentOutcomes } from './recent-outcomes.ts';
+import { toSessionName } from '../schema/migrations/contractions.ts';
 import type { Database } from '../schema/schema.ts';
 
 export type Db = Kysely<Database>;
@@ -23,7 +24,7 @@ export interface DatabaseOptions {
   queryTimeoutMs?: number;
   /** Longest wait for a connection, in milliseconds. Default: 5 s. */
   connectTimeoutMs?: number;
-  /** Shown in pg_stat_activity. */
+  /** Shown in pg_stat_activity, as migrations/contractions.ts extends it. */
   applicationName: string;
   /** Default: nothing is logged. */
   log?: Logger;
@@ -55,7 +56,7 @@ export function openDatabase(options: DatabaseOptions): {
   const pool = new Pool({
     ...toConnectionOptions(options.database),
     max: options.database.poolSize,
-    application_name: options.applicationName,
+    application_name: toSessionName(options.applicationName),
     connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
     idleTimeoutMillis: 60_000,
     query_timeout: options.queryTimeoutMs ?? 10_000,

@@ -3,6 +3,7 @@ import { Client } from 'pg';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
 import { toConnectionOptions } from '../client/pool.ts';
+import { toSessionName } from '../schema/migrations/contractions.ts';
 import type { deliveriesChannel, eventsChannel } from './fan-out.ts';
 
 export interface EventHints {
@@ -39,7 +40,7 @@ async function run(
   while (!signal.aborted) {
     const client = new Client({
       ...toConnectionOptions(database),
-      application_name: 'longhaul-listen',
+      application_name: toSessionName('longhaul-listen'),
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
     });

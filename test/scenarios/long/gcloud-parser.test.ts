@@ -14,8 +14,13 @@ const buildFiles = ['cloudbuild.yaml', ...globSync('deploy/builds/*.yaml', { cwd
   path.join(projectDir, name),
 );
 
-const rolloutSteps = ['prepare', 'canary', 'drain', 'promote', 'back'];
-const rollout = { CANARY_PERCENT: '10', API_IMAGE: 'api@sha256:1', WORKER_IMAGE: 'worker@sha256:1' };
+const rolloutSteps = ['prepare', 'canary', 'drain', 'promote', 'back', 'contract'];
+const rollout = {
+  CANARY_PERCENT: '10',
+  WORKER_INSTANCES: '2',
+  API_IMAGE: 'api@sha256:1',
+  WORKER_IMAGE: 'worker@sha256:1',
+};
 
 describe('installed gcloud', { skip: gcloud === undefined }, () => {
   test('accepts every command and file', async (t) => {
@@ -32,7 +37,11 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       ...(await dryRun('remove.sh')),
       ...(await dryRun('release.sh', {}, ['1.2.3'])),
       ...(
-        await Promise.all(rolloutSteps.map((step) => dryRun('rollout.sh', rollout, [step, '1.2.3'])))
+        await Promise.all(
+          [rollout, { ...rollout, ...otherMode }].flatMap((settings) =>
+            rolloutSteps.map((step) => dryRun('rollout.sh', settings, [step, '1.2.3'])),
+          ),
+        )
       ).flat(),
     ].map(({ words }) => words.map(withoutFlagsFile));
     assert.ok(commands.length > 120, `${commands.length} commands`);

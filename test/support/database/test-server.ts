@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { migrateToLatest } from '#shared/db/schema/migrate.ts';
+import { allMigrations, migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { grantTables } from '#shared/db/schema/provision.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
 import { localUsers } from '#services/local/postgres/users.ts';
@@ -17,8 +17,12 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-/** Starts a server that is fast rather than durable: its data lasts as long as the tests. */
-export async function startTestServer(): Promise<TestServer> {
+/**
+ * Starts a server that is fast rather than durable: its data lasts as long as the tests.
+ *
+ * @param lists those of this version, or a part of them
+ */
+export async function startTestServer(lists = allMigrations): Promise<TestServer> {
   removeOldData();
   const dataDir = path.join(os.tmpdir(), `${dataPrefix}${process.pid}`);
   mkdirSync(dataDir, { mode: 0o711 });
@@ -27,7 +31,7 @@ export async function startTestServer(): Promise<TestServer> {
     // The log is kept for a search (contents.ts).
     settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', wal_keep_size: '128MB' },
   });
-  await migrateToLatest(server);
+  await migrateToLatest(server, lists);
   await grantTables(server, localUsers);
   const bouncer =
     process.env['TEST_PGBOUNCER'] === '1' ? await startPgBouncer(server.url, server.dataDir) : undefined;

@@ -1,4 +1,5 @@
 /** A fake Cloud Run in a directory, managed by fake-cloud-run.sh, for tests of rollouts. */
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Cleanup } from '../cleanup.ts';
@@ -23,12 +24,16 @@ export function createCloudRun(
   symlinkSync(path.join(projectDir, 'test/support/deploy/fake-cloud-run.sh'), path.join(dir, 'bin/gcloud'));
   const names = ['longhaul-worker', 'longhaul-dispatcher', 'longhaul-api'];
   for (const name of names) mkdirSync(path.join(dir, name));
-  /** Sets the number of the newest revision, and the shares of all targets, such as `1:90 2:10`. */
+  /**
+   * Sets the number of the newest revision, and the shares of all targets, such as `1:90 2:10`. Revisions after the first were deployed
+   * for release 2.0, in place of the first.
+   */
   const set = (latest: string, shares: readonly string[]): void => {
     for (const [index, name] of names.entries()) {
+      const labels = latest === '1' ? '' : `longhaul-release=${toLabel('2.0')},longhaul-before=${name}-1`;
       const lines = shares[index]!.replaceAll(' ', '\n').replaceAll(/(\d+):(\d+)/g, `${name}-$1 $2`);
-      for (const [file, content] of Object.entries({ latest, tag: latest, shares: lines }))
-        writeFileSync(path.join(dir, name, file), `${content}\n`);
+      for (const [file, content] of Object.entries({ latest, tag: latest, shares: lines, labels }))
+        writeFileSync(path.join(dir, name, file), content === '' ? '' : `${content}\n`);
     }
   };
   set('1', before);
@@ -44,8 +49,8 @@ export function createCloudRun(
   return {
     dir,
     environment,
-    run: (step: string, env: Record<string, string> = {}) =>
-      runScript('rollout.sh', [step, '2.0'], { ...environment, ...env }),
+    run: (step: string, env: Record<string, string> = {}, release = '2.0') =>
+      runScript('rollout.sh', [step, release], { ...environment, ...env }),
     /** In the form of `set`. */
     shares: (): string[] =>
       names.map((name) =>
@@ -64,4 +69,10 @@ export function createCloudRun(
       return lines;
     },
   };
+}
+
+/** The label of a release, as release_label of deploy/lib/revisions.sh forms it. */
+function toLabel(release: string): string {
+  const hash = createHash('sha256').update(release).digest('hex').slice(0, 8);
+  return `r-${release.toLowerCase().replaceAll('.', '_')}-${hash}`;
 }

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # A fake gcloud for rollouts. $FAKE_PROJECT has a folder for each service and for the worker pool, with the files latest (number of the
-# newest revision), tag (the one behind the tag next), shares (lines REVISION PERCENT) and, for a pool, instances. Each command that
+# newest revision), tag (the one behind the tag next), shares (lines REVISION PERCENT), labels (NAME=VALUE,…, of the newest
+# revision) and, for a pool, instances. The labels of the job are in job-labels. Each command that
 # changes something is logged to "changes". A command that matches the pattern $FAKE_FAILURE fails; $FAKE_HANGS waits.
 set -euo pipefail
 
 line="$*"
-name='' split=''
+name='' split='' labels=''
 for word in "$@"; do
   case $word in
     longhaul-*) if [[ -z $name ]]; then name=$word; fi ;;
     --to-tags=next=* | --to-revisions=*) split=${word#--to-*=} ;;
+    --update-labels=*) labels=${word#*=} ;;
   esac
 done
 target=$FAKE_PROJECT/$name
@@ -25,24 +27,28 @@ case $line in
   'run worker-pools --help') ;;
   'run services list '*) for path in "$FAKE_PROJECT"/longhaul-*; do if [[ ! -f $path/instances ]]; then basename "$path"; fi; done ;;
   'run worker-pools list '*) for path in "$FAKE_PROJECT"/longhaul-*; do if [[ -f $path/instances ]]; then basename "$path"; fi; done ;;
+  'run jobs describe '*longhaul-contracted*) cat "$FAKE_PROJECT/job-labels" 2>/dev/null || true ;;
+  'run jobs update '*) change; printf '%s' "${labels#longhaul-contracted=}" >"$FAKE_PROJECT/job-labels" ;;
   'run jobs describe '*) echo "${FAKE_ENTRY:-services/migrate/main.ts}" ;;
   'run jobs execute '*) change ;;
   'run services describe '* | 'run worker-pools describe '*)
     entries=''
     while read -r revision percent; do entries+="{\"revisionName\":\"$revision\",\"percent\":$percent},"; done <"$target/shares"
-    kind=traffic annotations=''
+    kind=traffic annotations='' names=''
+    if [[ -s $target/labels ]]; then names="\"$(sed 's/=/":"/g; s/,/","/g' "$target/labels")\""; fi
     if [[ -f $target/instances ]]; then
       kind=instanceSplits annotations="\"run.googleapis.com/manualInstanceCount\":\"$(cat "$target/instances")\""
     else
       entries+="{\"revisionName\":\"$name-$(cat "$target/tag")\",\"tag\":\"next\"},"
     fi
-    printf '{"metadata":{"annotations":{%s}},"status":{"latestCreatedRevisionName":"%s","%s":[%s]}}\n' \
-      "$annotations" "$name-$(cat "$target/latest")" "$kind" "${entries%,}"
+    printf '{"metadata":{"annotations":{%s},"labels":{%s}},"status":{"latestCreatedRevisionName":"%s","%s":[%s]}}\n' \
+      "$annotations" "$names" "$name-$(cat "$target/latest")" "$kind" "${entries%,}"
     ;;
   'run services update '* | 'run worker-pools update '*)
     change
     echo $(($(cat "$target/latest") + 1)) >"$target/latest"
     cp "$target/latest" "$target/tag"
+    printf '%s' "$labels" >"$target/labels"
     ;;
   'run services update-traffic '*--to-tags=*)
     change

@@ -10,6 +10,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { allMigrations } from '#shared/db/schema/migrate.ts';
 import { startTestServer } from '../../support/database/test-server.ts';
 import { portVariable, serverVariable } from '../../support/database/variables.ts';
 
@@ -34,7 +35,8 @@ if (ref === undefined) {
   process.exit(0);
 }
 const tree = path.join(mkdtempSync(path.join(os.tmpdir(), 'longhaul-upgrade-')), 'tree');
-const server = await startTestServer();
+// Contractions run only once the earlier code has ended.
+const server = await startTestServer({ ...allMigrations, contractions: {} });
 try {
   git('worktree', 'add', '--detach', tree, ref);
   execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: tree, stdio: 'inherit' });

@@ -1,14 +1,8 @@
 /** rollout.sh against a fake Cloud Run: a release that passes, one that fails, and a failure of each step. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, test } from 'node:test';
-import { parse } from 'yaml';
-import { after, before, canary, createCloudRun } from '../../support/deploy/cloud-run.ts';
-import { projectDir } from '../../support/deploy/project.ts';
-import { run, runScript } from '../../support/deploy/scripts.ts';
-import { waitFor } from '../../support/wait-for.ts';
+import { after, before, canary, createCloudRun } from '../../../support/deploy/cloud-run.ts';
+import { runScript } from '../../../support/deploy/scripts.ts';
 
 describe('a rollout', () => {
   test('gives a release a share, judges its tasks, waits for the others, and promotes it', async (t) => {
@@ -53,23 +47,6 @@ describe('a rollout', () => {
     await fake.run('prepare');
     assert.equal((await fake.run('promote')).code, 0, 'the next release is not held back by the split');
     assert.deepEqual(fake.shares(), ['3:100', '3:100', '3:100']);
-  });
-
-  test('takes everything back when it is interrupted', async (t) => {
-    const fake = createCloudRun(t);
-    fake.set('2', before);
-    const script = path.join(projectDir, 'deploy/rollout.sh');
-    const child = spawn('bash', [script, 'canary', '2.0'], {
-      env: { ...fake.environment, FAKE_HANGS: 'outcomes' },
-    });
-    let errors = '';
-    child.stderr.on('data', (chunk) => (errors += String(chunk)));
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    await waitFor('the job', () => fake.hasChanged(/jobs execute/));
-    child.kill('SIGTERM');
-    assert.equal(await ended, 1);
-    assert.match(errors, /taken back: it was interrupted/);
-    assert.deepEqual(fake.shares(), before);
   });
 
   for (const { title, latest, from, step, failure, message, left, repair, repaired } of [
@@ -127,10 +104,43 @@ describe('a rollout', () => {
       step: 'promote',
       failure: 'update-traffic longhaul-api .*next=100',
       message:
-        /longhaul-api was not promoted\. These were: longhaul-worker longhaul-dispatcher.*run the step promote again/,
+        /longhaul-api was not promoted\. These were: longhaul-worker longhaul-dispatcher.*run the step promote again, or back/,
       left: ['2:100', '2:100', '1:90 2:10'],
       repair: ['promote'],
       repaired: after,
+    },
+    {
+      title: 'gives everything back after some services were promoted',
+      latest: '2',
+      from: canary,
+      step: 'promote',
+      failure: 'update-traffic longhaul-dispatcher .*next=100',
+      message: /longhaul-dispatcher was not promoted\. These were: longhaul-worker\./,
+      left: ['2:100', '1:90 2:10', '1:90 2:10'],
+      repair: ['back'],
+      repaired: before,
+    },
+    {
+      title: 'gives everything back after the workers were not promoted',
+      latest: '2',
+      from: canary,
+      step: 'promote',
+      failure: 'update-instance-split .*--to-latest',
+      message: /longhaul-worker was not promoted\. These were: none\./,
+      left: canary,
+      repair: ['back'],
+      repaired: before,
+    },
+    {
+      title: 'names what it could not give back after a promotion',
+      latest: '2',
+      from: after,
+      step: 'back',
+      failure: 'update-traffic longhaul-api .*to-revisions',
+      message: /2\.0 still has a share of longhaul-api: run the step back again/,
+      left: ['1:100', '1:100', '2:100'],
+      repair: ['back'],
+      repaired: before,
     },
     {
       title: 'restarts the workers of the revisions before when it is given up',
@@ -178,6 +188,8 @@ describe('a rollout', () => {
       (await one.run('prepare')).errors,
       /longhaul-worker has 1 instance, which cannot be split: .*WORKER_INSTANCES=2/,
     );
+    const dry = await runScript('rollout.sh', ['--dry-run', 'canary', '2.0'], { CANARY_PERCENT: '10' });
+    assert.match(dry.errors, /has 1 instance, which cannot be split/, 'as the settings say');
     const fake = createCloudRun(t);
     assert.match(
       (await fake.run('canary')).errors,
@@ -205,62 +217,5 @@ describe('a rollout', () => {
       /no canary: CANARY_PERCENT is 0/,
     );
     assert.deepEqual([...one.takeChanges(), ...fake.takeChanges()], []);
-  });
-});
-
-describe('the deployment of Cloud Build', () => {
-  const { steps, substitutions } = parse(readFileSync(path.join(projectDir, 'cloudbuild.yaml'), 'utf8')) as {
-    steps: { id: string; args: string[]; waitFor?: string[] }[];
-    substitutions: Record<string, string>;
-  };
-
-  test('runs its steps one after the other', () => {
-    const order = ['images', 'migrate', 'deploy', 'smoke', 'canary', 'drain', 'promote'];
-    const found = steps.map(({ id, waitFor = [] }) => [id, ...waitFor]);
-    assert.deepEqual(
-      found,
-      order.map((id, index) => [id, ...order.slice(Math.max(0, index - 1), index)]),
-    );
-  });
-
-  test('rolls out with the settings of its substitutions', async (t) => {
-    const fake = createCloudRun(t);
-    const { CANARY_PERCENT: _percent, PROJECT_ID: _project, ...env } = fake.environment;
-    for (const name of ['api', 'worker'])
-      writeFileSync(path.join(fake.dir, `${name}.image`), `registry/${name}@sha256:1`);
-    const values: Record<string, string> = {
-      ...substitutions,
-      PROJECT_ID: 'my-project',
-      _TAG: '2.0',
-      _CANARY_PERCENT: '20',
-      _CANARY_TASKS: '7',
-    };
-    for (const { args } of steps.filter(({ id }) => ['deploy', 'canary', 'drain', 'promote'].includes(id))) {
-      // Cloud Build replaces its variables, and the escaped dollars.
-      const script = args[1]!
-        .replaceAll(/\$(?:\$|(\w+))/g, (_all, name?: string) =>
-          name === undefined ? '$' : (values[name] ?? ''),
-        )
-        .replaceAll('/workspace', fake.dir);
-      const { code, errors } = await run('bash', ['-euc', script], { cwd: projectDir, env });
-      assert.equal(code, 0, errors);
-    }
-    const changes = fake.takeChanges().join('\n');
-    assert.match(changes, /update longhaul-api .*--image=registry\/api@sha256:1/);
-    assert.match(changes, /update-traffic longhaul-api .*next=20\n/);
-    assert.match(changes, /outcomes,--candidate,2\.0,--at-least,7,/);
-    assert.deepEqual(fake.shares(), after);
-  });
-
-  test('has the defaults of the settings, and gets those of the release', async () => {
-    const settings = readFileSync(path.join(projectDir, 'deploy/settings.sh'), 'utf8');
-    const { output } = await runScript('release.sh', ['--dry-run', '2.0'], { CANARY_PERCENT: '10' });
-    const names = Object.keys(substitutions).filter((name) => /^_(CANARY|DRAIN)_/.test(name));
-    assert.equal(names.length, 5);
-    for (const name of names) {
-      const [, value] = new RegExp(`"\\$\\{${name.slice(1)}:=(\\d+)\\}"`).exec(settings)!;
-      assert.equal(substitutions[name], value);
-      assert.match(output, new RegExp(`${name}=${name === '_CANARY_PERCENT' ? '10' : value}\\b`));
-    }
   });
 });
