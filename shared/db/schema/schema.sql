@@ -382,6 +382,7 @@ create table tasks (
   metadata json,
   shown boolean not null,
   direct boolean not null default false,
+  visible boolean generated always as ((shown OR (NOT direct))) stored,
   opens_context boolean not null default false,
   last_error text,
   traceparent text,
@@ -391,8 +392,8 @@ create table tasks (
   metadata_bytes integer generated always as (COALESCE(octet_length((metadata)::text), 0)) stored,
   PRIMARY KEY (id)
 ) with (fillfactor=80, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
-CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
-CREATE INDEX tasks_by_owner ON public.tasks USING btree (owner, state, tenant, ((shown OR (NOT direct))), status_at DESC, id DESC);
+CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, visible, state, status_at DESC, id DESC);
+CREATE INDEX tasks_by_owner ON public.tasks USING btree (owner, state, tenant, visible, status_at DESC, id DESC);
 CREATE INDEX tasks_open_children ON public.tasks USING btree (child_group) WHERE ((child_group IS NOT NULL) AND (state <> ALL (ARRAY['TASK_STATE_COMPLETED'::text, 'TASK_STATE_FAILED'::text, 'TASK_STATE_CANCELED'::text, 'TASK_STATE_REJECTED'::text])));
 
 create table turn_attempts (

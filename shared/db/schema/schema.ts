@@ -59,6 +59,7 @@ export interface Database {
     metadata: NullableJson<JsonObject>;
     shown: boolean;
     direct: Generated<boolean>;
+    visible: GeneratedAlways<boolean>;
     opens_context: Generated<boolean>;
     last_error: string | null;
     traceparent: string | null;

@@ -1,8 +1,11 @@
 /**
  * Lists a caller's tasks in pages, newest status first (A2A section 3.1.4; invariant 9). A page costs the
  * same for every filter and any number of tasks: one index contains the tasks of each state in list order,
- * and another one does so for each context. A list of all states merges the first rows of each of the eight
- * states.
+ * and another one does so for each context. Ids and totals are read from the index alone, except for tasks that changed
+ * since vacuum was last there.
+ *
+ * A list of all states has the first rows of the state that most tasks have, and those of other states that are newer. So
+ * it steps over few of the entries that tasks leave behind in states that they had, which remain until vacuum removes them.
  *
  * A page also ends where its tasks exceed `maxTaskBytes`.
  */
@@ -63,13 +66,17 @@ async function listTasks(db: Db, { caller, filter, size, after, options }: TaskL
     ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
     ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
   const states = filter.state === undefined ? taskStates : [filter.state];
-  const { rows } = await sql<{ id: string; cursor_at: string }>`
-    select id, status_at::text as cursor_at from (${selectNewest(states, matches, size + 1, after)}) newest
-    order by status_at desc, id desc`.execute(db);
+  const counted = sql`case when (select count(*) from newest) > ${size} then (${selectCount(states, matches)}) end`;
+  const { rows } = await sql<{ id: string; cursor_at: string; counted: number | null }>`
+    with newest as materialized (${selectNewest(states, matches, size + 1, after)})
+    select id, status_at::text as cursor_at, ${after === undefined ? counted : sql`null`} as counted
+    from newest order by status_at desc, id desc`.execute(db);
   const reads = rows.slice(0, size).map(({ id }) => ({ caller, taskId: id, options }));
   const read = await readFitting(db, reads);
   const last = rows.length > read.length ? rows[read.length - 1] : undefined;
-  const total = after?.total ?? (rows.length <= size ? rows.length : await countTasks(db, states, matches));
+  const found = rows[0]?.counted ?? rows.length;
+  const total =
+    after?.total ?? (found > maxExactTotal ? await estimateTotal(db, states, matches, found) : found);
   return {
     // A task may have been removed, or have left the filter, since its id was read.
     tasks: read.flatMap((task) =>
@@ -99,6 +106,9 @@ async function readFitting(db: Db, reads: readonly TaskRead[]): Promise<(TaskSna
   return fitting;
 }
 
+/** The state that most tasks of most owners have. */
+const commonState: TaskState = 'TASK_STATE_COMPLETED';
+
 /**
  * Selects the ids of the newest tasks. The order within each state makes the planner walk its index and stop.
  *
@@ -115,37 +125,55 @@ export function selectNewest(
     after === undefined
       ? sql``
       : sql`and (t.status_at, t.id) < (${after.statusAt}::timestamptz, ${after.id}::uuid)`;
-  return sql`
-    select newest.* from unnest(${states}::text[]) as listed (state)
+  const selected = sql.join(['id', 'status_at', ...columns].map((column) => sql`t.${sql.ref(column)}`));
+  const selectStates = (some: readonly TaskState[], isNewer: RawBuilder<unknown>) => sql`
+    select newest_of_state.* from unnest(${some}::text[]) as listed (state)
     cross join lateral (
-      select t.id, t.status_at ${sql.join(
-        columns.map((column) => sql`, t.${sql.ref(column)}`),
-        sql``,
-      )} from tasks t
-      where t.state = listed.state and ${matches} ${isAfter}
+      select ${selected} from tasks t
+      where t.state = listed.state and ${matches} ${isAfter} ${isNewer}
       order by t.status_at desc, t.id desc limit ${limit}
-    ) newest
-    order by newest.status_at desc, newest.id desc limit ${limit}`;
+    ) newest_of_state`;
+  const others = states.filter((state) => state !== commonState);
+  if (others.length === 0 || others.length === states.length) {
+    return sql`${selectStates(states, sql``)} order by status_at desc, id desc limit ${limit}`;
+  }
+  return sql`
+    with common as materialized (${selectStates([commonState], sql``)}),
+    -- If these fill the page, it has no older task.
+    floor as (select case when count(*) = ${limit} then min(status_at) else '-infinity' end as at from common)
+    select * from common
+    union all ${selectStates(others, sql`and t.status_at >= (select at from floor)`)}
+    order by status_at desc, id desc limit ${limit}`;
 }
 
 /** Totals are exact up to this: counting a million rows would cost more than the page. */
 const maxExactTotal = 1_000;
 
-/** Counts matching tasks: exactly up to `maxExactTotal`, and by the planner's estimate above that. */
-async function countTasks(
+/** Selects the number of matching tasks, at most `maxExactTotal + 1`, starting with the state that is likely to have as many. */
+function selectCount(states: readonly TaskState[], matches: RawBuilder<unknown>): RawBuilder<unknown> {
+  const most = sql.lit(maxExactTotal + 1);
+  const likelyFirst = states.toSorted((a, b) => Number(b === commonState) - Number(a === commonState));
+  return sql`
+    select count(*)::int from (
+      select from unnest(${likelyFirst}::text[]) as listed (state)
+      cross join lateral (
+        select from tasks t where t.state = listed.state and ${matches}
+        order by t.status_at desc, t.id desc limit ${most}
+      ) matching
+      limit ${most}
+    ) counted`;
+}
+
+/** Returns the planner's estimate of the number of matching tasks, and at least the number that was counted. */
+async function estimateTotal(
   db: Db,
   states: readonly TaskState[],
   matches: RawBuilder<unknown>,
+  counted: number,
 ): Promise<number> {
-  const { rows } = await sql<{ total: number }>`
-    select count(*)::int as total from (${selectNewest(states, matches, maxExactTotal + 1)}) newest`.execute(
-    db,
-  );
-  const counted = rows[0]?.total ?? 0;
-  if (counted <= maxExactTotal) return counted;
-  const { rows: plans } = await sql<{ 'QUERY PLAN': { Plan: { 'Plan Rows': number } }[] }>`
+  const { rows } = await sql<{ 'QUERY PLAN': { Plan: { 'Plan Rows': number } }[] }>`
     explain (format json) select 1 from tasks t where ${matches} and t.state = any(${states}::text[])`.execute(
     db,
   );
-  return Math.max(counted, Math.round(plans[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? counted));
+  return Math.max(counted, Math.round(rows[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? counted));
 }

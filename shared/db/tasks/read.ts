@@ -76,7 +76,7 @@ export async function readTaskSnapshots(
     join tasks t on t.id = input.task_id and ${ownedByInput}
     join gates g on g.task_id = t.id
     ${taskContent}
-    where t.shown or not t.direct or input.include_hidden`.execute(db);
+    where t.visible or input.include_hidden`.execute(db);
   const snapshots: (TaskSnapshot | undefined)[] = reads.map(() => undefined);
   const opened = areContentsEncrypted() ? await Promise.all(result.rows.map(openTaskRow)) : result.rows;
   for (const row of opened) snapshots[row.index] = toSnapshot(row, reads[row.index]?.options ?? {});
@@ -121,7 +121,7 @@ async function readTaskVersions(db: Db, reads: readonly VersionRead[]): Promise<
     from (${input} ${fewRows(reads.length)}) input
     join tasks t on t.id = input.task_id and ${ownedByInput}
     join gates g on g.task_id = t.id
-    where t.shown or not t.direct`.execute(db);
+    where t.visible`.execute(db);
   const versions: (TaskVersion | undefined)[] = reads.map(() => undefined);
   for (const row of result.rows) versions[row.index] = row;
   return versions;

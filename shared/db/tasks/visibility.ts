@@ -18,5 +18,5 @@ export function ownedBy({ tenant, owner }: Caller): RawBuilder<SqlBool> {
  * Tasks `t` that the caller sees. A direct answer hides its task, unless a caller has received it as a Task.
  */
 export function visibleTo(caller: Caller): RawBuilder<SqlBool> {
-  return sql`${ownedBy(caller)} and (t.shown or not t.direct)`;
+  return sql`${ownedBy(caller)} and t.visible`;
 }

@@ -99,6 +99,8 @@ const tasks = [
   // A task leaves two dead entries in the index of lists, for the states that it had. Lists step over them until vacuum
   // has removed them: by default, it would start after two million of them next to ten million tasks.
   //
+  //   visible        for callers: a direct answer hides its task, unless a caller has received it as a Task. A column and
+  //                  not an expression of the indexes, so that a list reads them alone
   //   opens_context  the context is new with this task, so its first turn has no history
   //   child_group    the group of which the task is a child; see child_groups
   //   children       the children that the task has started; null: none
@@ -115,6 +117,7 @@ const tasks = [
     metadata json,
     shown boolean not null,
     direct boolean not null default false,
+    visible boolean generated always as (shown or not direct) stored,
     opens_context boolean not null default false,
     last_error text,
     traceparent text,
@@ -128,10 +131,10 @@ const tasks = [
   )`,
   // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts). Owner
   // and state come first: the open tasks of an owner are counted over all its tenants (owners/usage.ts).
-  `create index tasks_by_owner on tasks (owner, state, tenant, (shown or not direct), status_at desc, id desc)`,
+  `create index tasks_by_owner on tasks (owner, state, tenant, visible, status_at desc, id desc)`,
   // The context comes first: turns find their history by it, with plans older than any statistics.
   `create index tasks_by_context
-    on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
+    on tasks (context_id, tenant, owner, visible, state, status_at desc, id desc)`,
 
   // The children to cancel when their parent has ended. A child leaves the index when it ends.
   `create index tasks_open_children on tasks (child_group) where child_group is not null

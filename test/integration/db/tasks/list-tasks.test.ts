@@ -185,6 +185,41 @@ describe('list of tasks', () => {
   });
 });
 
+describe('ids and totals of a list', () => {
+  test('are read from an index alone', async () => {
+    for (const filter of filters.filter(({ contextId }) => contextId === undefined)) {
+      queries.length = 0;
+      await read(filter, 50);
+      const [ids] = queries;
+      assert.ok(ids);
+      const { rows } = await pool.query(`explain (format json) ${ids.sql}`, [...ids.parameters]);
+      const reads = findReads(rows[0]['QUERY PLAN'][0].Plan, 'tasks');
+      assert.ok(reads.length > 0);
+      for (const node of reads) assert.equal(node['Node Type'], 'Index Only Scan', JSON.stringify(filter));
+    }
+  });
+
+  test('cost little next to entries of states that many tasks have left', async () => {
+    const owner = 'dora';
+    await pool.query(
+      `with task as (
+         insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
+         select gen_random_uuid(), '', $1, 'c', 'none', 'TASK_STATE_WORKING', now() - n * interval '1 second', true
+         from generate_series(1, 5000) n returning id
+       )
+       insert into gates (task_id, last_event, wakeup_at) select id, 1, now() from task`,
+      [owner],
+    );
+    for (const state of ['TASK_STATE_INPUT_REQUIRED', 'TASK_STATE_COMPLETED'])
+      await pool.query('update tasks set state = $1 where owner = $2', [state, owner]);
+    queries.length = 0;
+    assert.equal((await read({}, 5, undefined, { tenant: '', owner })).tasks.length, 5);
+    const [ids] = await countBlocks();
+    // A thousand tasks are counted. The entries that the tasks have left fill a hundred pages.
+    assert.ok(ids && ids.blocks < 200, `${ids?.blocks} blocks`);
+  });
+});
+
 describe('search', () => {
   /** Returns the ids of all pages, and how many pages there were. */
   async function search(filter: SearchFilter, maxPages = 30): Promise<{ ids: string[]; pages: number }> {

@@ -51,7 +51,12 @@ export function createSeed(tasks: number, shares: readonly number[]): string[] {
   ];
 }
 
-/** The hash of a context in SQL: toContextKey in shared/db/tasks/context-key.ts, for owners and contexts without quotes, and no tenant. */
+/**
+ * The key of a context in SQL: toContextKey in shared/db/tasks/context-key.ts, for owners and contexts without quotes, and no
+ * tenant.
+ */
 export function contextKey(owner: string, context: string): string {
-  return `substr(encode(sha256(convert_to('["","' || ${owner} || '","' || ${context} || '"]', 'UTF8')), 'hex'), 1, 32)::uuid`;
+  const digits = `encode(sha256(convert_to('["","' || ${owner} || '","' || ${context} || '"]', 'UTF8')), 'hex')`;
+  return `(case when ${context} ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then substr(${context}, 1, 8) else substr(${digits}, 1, 8) end || substr(${digits}, 9, 24))::uuid`;
 }
