@@ -11,9 +11,11 @@ import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import { countEnds, familyColumns } from '../children/end.ts';
 import { seconds } from '../client/fragments.ts';
+import { float, int, json, rows, text, uuid } from '../client/rows.ts';
 import { deliveryRows } from '../events/fan-out.ts';
 import { insertOutbox, soonSeconds } from '../outbox/outbox.ts';
 import { isRunnable } from './leases.ts';
+import type { NewStep } from './turn-write.ts';
 
 /** The write ends the turn. */
 const ends = sql`input.end_class is not null`;
@@ -131,6 +133,12 @@ export function updateTasks(withFamily: boolean, count: number): RawBuilder<unkn
     ${countEnds(sql`(select * from task where has_ended) ended`, count)}`;
 }
 
+/** Updates the usage of tasks after writes of steps alone, which change nothing else of them. */
+export const updateUsage: RawBuilder<unknown> = sql`
+    task as (
+      update tasks t set usage = gate.usage from gate where t.id = gate.task_id and gate.usage is not null
+    )`;
+
 /** Stores the artifacts that events of the CTE `numbered` complete, each as of its last such event. */
 export const upsertArtifacts: RawBuilder<unknown> = sql`
     artifact as (
@@ -178,3 +186,40 @@ export const insertWakeups: RawBuilder<unknown> = sql`
       )}
       returning id, kind, task_id, config_id, owner, traceparent
     )`;
+
+export type StepOfTask = NewStep & { taskId: string };
+
+/** Records steps, as the CTE `step` of those that were not finished before (invariant 7). */
+export function upsertSteps(steps: readonly StepOfTask[]): RawBuilder<unknown> {
+  const input = rows('written', steps, {
+    task_id: uuid((step) => step.taskId),
+    name: text((step) => step.name),
+    occurrence: int((step) => step.occurrence),
+    position: int((step) => step.position),
+    input_hash: text((step) => step.inputHash),
+    output: json((step) => step.output),
+    usage: json((step) => (step.usage === undefined ? null : JSON.stringify(step.usage))),
+    wait: json((step) => (step.wait === undefined ? null : JSON.stringify(step.wait.wait))),
+    due_in: float((step) => step.wait?.dueInSeconds),
+    token: text((step) => step.wait?.token),
+    seconds: float((step) => step.seconds),
+  });
+  return sql`
+    step as (
+      insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, started_at,
+        finished_at, wait, due_at, token)
+      select written.task_id, gate.own_turn, written.name, written.occurrence, written.position, written.input_hash,
+        written.output, written.usage, gate.fence, now() - ${seconds(sql`coalesce(written.seconds, 0)`)}, case when written.output is not null then now() end,
+        written.wait, now() + ${seconds(sql`written.due_in`)}, written.token
+      from (${input}) written join gate on gate.task_id = written.task_id
+      on conflict (task_id, turn, name, occurrence) do update
+        set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
+          finished_at = excluded.finished_at,
+          -- Keeps the report of a webhook, which another transaction may have added.
+          wait = case when excluded.wait ->> 'kind' in ('model', 'agent')
+            then (steps.wait::jsonb || excluded.wait::jsonb)::json else steps.wait end,
+          due_at = case when excluded.wait is null then steps.due_at else excluded.due_at end
+        where steps.output is null
+      returning task_id, name, occurrence
+    )`;
+}

@@ -14,7 +14,7 @@ import { activeTraceparent } from '../../runtime/spans.ts';
 import { signaledGroups, type SignaledColumn } from '../children/end.ts';
 import { signalParents } from '../children/signal.ts';
 import { createBatcher } from '../client/batcher.ts';
-import { fewRows, seconds } from '../client/fragments.ts';
+import { fewRows } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { runTransaction } from '../client/transaction.ts';
@@ -34,7 +34,10 @@ import {
   insertWakeups,
   updateGates,
   updateTasks,
+  updateUsage,
   upsertArtifacts,
+  upsertSteps,
+  type StepOfTask,
 } from './write-fragments.ts';
 
 export type { NewEvent, NewStep, NewWait, TurnEnd, TurnRelease, TurnWrite } from './turn-write.ts';
@@ -140,21 +143,58 @@ async function writeSet(
 
 async function runStatement(
   db: Db,
-  { wakeupGraceSeconds, agentVersion }: WriterOptions,
+  options: WriterOptions,
   writes: readonly TracedWrite[],
 ): Promise<Map<string, Row>> {
   const sorted = writes.toSorted((a, b) => (a.lease.taskId < b.lease.taskId ? -1 : 1));
   const steps = sorted.flatMap(({ lease, steps = [] }) =>
     steps.map((step) => ({ taskId: lease.taskId, ...step })),
   );
-  const withFamily = sorted.some(({ hasFamily }) => hasFamily === true);
-  const result = await sql<Row>`-- prepared
-    with input as (${inputRows(sorted)} ${fewRows(sorted.length)}),
+  const statement = sorted.some(writesOutput)
+    ? writeAll(options, sorted, steps)
+    : writeSteps(options, sorted, steps);
+  const result = await statement.execute(db);
+  return new Map(result.rows.map((row) => [row.task_id, row]));
+}
+
+/** Whether a write does more than record steps. */
+function writesOutput({ events = [], finish }: TurnWrite): boolean {
+  return events.length > 0 || finish !== undefined;
+}
+
+/**
+ * The statement for steps alone, which most writes of a turn are. Nothing waits for a step but its turn, so no listener is
+ * notified, and the tables of events, artifacts, deliveries and wake-ups are not opened.
+ */
+function writeSteps(
+  { wakeupGraceSeconds, agentVersion }: WriterOptions,
+  writes: readonly TracedWrite[],
+  steps: readonly StepOfTask[],
+): RawBuilder<Row> {
+  return sql`-- prepared
+    with input as (${inputRows(writes)} ${fewRows(writes.length)}),
+    ${updateGates(wakeupGraceSeconds, agentVersion)},
+    ${upsertSteps(steps)},
+    ${insertLedgerEntries(steps)}
+    ${updateUsage}
+    select task_id, turn, delay, last_event, null as wakeup_id, null as wakeup_owner, null as traceparent,
+      null as delivery_wakeups
+    from gate`;
+}
+
+function writeAll(
+  { wakeupGraceSeconds, agentVersion }: WriterOptions,
+  writes: readonly TracedWrite[],
+  steps: readonly StepOfTask[],
+): RawBuilder<Row> {
+  const withFamily = writes.some(({ hasFamily }) => hasFamily === true);
+  return sql`-- prepared
+    with input as (${inputRows(writes)} ${fewRows(writes.length)}),
     ${updateGates(wakeupGraceSeconds, agentVersion)},
     ${insertAnswers},
     ${insertEndedAttempts},
-    ${numberEvents(sorted)},
-    ${updateTasks(withFamily, sorted.length)}
+    ${numberEvents(writes)},
+    ${updateTasks(withFamily, writes.length)}
     ${upsertArtifacts},
     ${insertEvents},
     ${upsertSteps(steps)},
@@ -165,8 +205,7 @@ async function runStatement(
       ${withFamily ? sql`${signaledGroups},` : sql``} ${notifyListeners}
     from gate left join (
       select task_id, max(traceparent) as traceparent, ${wakeupColumns} from wakeup group by task_id
-    ) woken on woken.task_id = gate.task_id`.execute(db);
-  return new Map(result.rows.map((row) => [row.task_id, row]));
+    ) woken on woken.task_id = gate.task_id`;
 }
 
 /**
@@ -238,40 +277,5 @@ function numberEvents(writes: readonly TracedWrite[]): RawBuilder<unknown> {
       select written.*, gate.own_turn, gate.last_event - gate.events + written.ordinal as seq, gate.config_rev,
         gate.traceparent
       from (${input}) written join gate on gate.task_id = written.task_id
-    )`;
-}
-
-/** Records steps, as the CTE `step` of those that were not finished before (invariant 7). */
-function upsertSteps(steps: readonly (NewStep & { taskId: string })[]): RawBuilder<unknown> {
-  const input = rows('written', steps, {
-    task_id: uuid((step) => step.taskId),
-    name: text((step) => step.name),
-    occurrence: int((step) => step.occurrence),
-    position: int((step) => step.position),
-    input_hash: text((step) => step.inputHash),
-    output: json((step) => step.output),
-    usage: json((step) => (step.usage === undefined ? null : JSON.stringify(step.usage))),
-    wait: json((step) => (step.wait === undefined ? null : JSON.stringify(step.wait.wait))),
-    due_in: float((step) => step.wait?.dueInSeconds),
-    token: text((step) => step.wait?.token),
-    seconds: float((step) => step.seconds),
-  });
-  return sql`
-    step as (
-      insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, started_at,
-        finished_at, wait, due_at, token)
-      select written.task_id, gate.own_turn, written.name, written.occurrence, written.position, written.input_hash,
-        written.output, written.usage, gate.fence, now() - ${seconds(sql`coalesce(written.seconds, 0)`)}, case when written.output is not null then now() end,
-        written.wait, now() + ${seconds(sql`written.due_in`)}, written.token
-      from (${input}) written join gate on gate.task_id = written.task_id
-      on conflict (task_id, turn, name, occurrence) do update
-        set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
-          finished_at = excluded.finished_at,
-          -- Keeps the report of a webhook, which another transaction may have added.
-          wait = case when excluded.wait ->> 'kind' in ('model', 'agent')
-            then (steps.wait::jsonb || excluded.wait::jsonb)::json else steps.wait end,
-          due_at = case when excluded.wait is null then steps.due_at else excluded.due_at end
-        where steps.output is null
-      returning task_id, name, occurrence
     )`;
 }

@@ -15,12 +15,13 @@ import { createVersionReader } from '#shared/db/tasks/read.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { extendLeases } from '#shared/db/turns/leases.ts';
 import { reportModelCall } from '#shared/db/turns/model-waits.ts';
-import { createTurnWriter } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
 import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
 import type { Attempt, AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
+import { noUsage, type ModelUsage } from '#shared/domain/usage.ts';
 import { caller, newTask, newTurnEnd, newWebhook } from '../../../support/database/new-task.ts';
 import { findReads, type QueryPlan } from '../../../support/database/plan.ts';
 import { createTestDatabase, openSingleConnection } from '../../../support/database/postgres.ts';
@@ -60,6 +61,13 @@ function newAttempt(taskId: string, record: (typeof records)[number], claimed?: 
   };
 }
 
+const usage = { model: 'm', tokens: noUsage.tokens };
+
+function newStep(used?: ModelUsage): NewStep {
+  const step = { name: 'model', occurrence: 0, position: 0, inputHash: null, output: '1' };
+  return { ...step, ...(used && { usage: used }) };
+}
+
 describe('prepared statements', () => {
   test('find tasks by id even if they were planned for few tasks', async (t) => {
     const database = await createTestDatabase();
@@ -82,12 +90,19 @@ describe('prepared statements', () => {
     await createEnqueue(db, options)(taskId);
     await extendLeases(db, [lease], 30);
     await reportModelCall(db, options, { token: 't', interaction: 'i' });
-    await assert.rejects(createTurnWriter(db, options)({ lease }), LeaseLostError);
-    await assert.rejects(createTurnWriter(db, options)({ lease, hasFamily: true }), LeaseLostError);
+    const finish = newTurnEnd(taskId, 'TASK_STATE_COMPLETED');
+    for (const write of [
+      { steps: [newStep()] },
+      { steps: [newStep(usage)] },
+      { finish },
+      { finish, hasFamily: true },
+    ]) {
+      await assert.rejects(createTurnWriter(db, options)({ lease, ...write }), LeaseLostError);
+    }
     await createDeliveryClaim(db, { leaseSeconds: 30 })({ taskId, configId: 'c', limit: 1 });
     for (const record of records) await createAttemptRecorder(db, webhookOptions)(newAttempt(taskId, record));
     const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
-    assert.equal(prepared.size, 12);
+    assert.equal(prepared.size, 14);
 
     for (const count of [0, ...Array<number>(30).fill(5), 300, 1_000, 5_000]) {
       // Without ANALYZE, the planner knows nothing of their owners and contexts.
@@ -153,13 +168,19 @@ describe('prepared statements', () => {
       }
       await readCached(caller, task.taskId);
       await readVersion(caller, task.taskId);
+      await write({ lease: claimed.lease, steps: [newStep()] });
+      await write({
+        lease: claimed.lease,
+        steps: [{ ...newStep(usage), occurrence: 1 }],
+        taskUsage: noUsage,
+      });
       await write({ lease: claimed.lease, finish: newTurnEnd(task.taskId, 'TASK_STATE_COMPLETED') });
       await createEnqueue(db, options)(task.taskId);
     }
     const { rows } = await pool.query<{ statement: string; custom: number; generic: number }>(
       `select statement, custom_plans::int as custom, generic_plans::int as generic from pg_prepared_statements`,
     );
-    assert.equal(rows.length, 12);
+    assert.equal(rows.length, 14);
     for (const { statement, custom, generic } of rows) {
       assert.ok(custom <= 5 && generic > 0, `${custom} plans of ${statement}`);
     }

@@ -1,6 +1,7 @@
 /** Streams whose events are large: a follower holds a part of them, and yields all. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { Client } from 'pg';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
 import { eventsChannel } from '#shared/db/events/fan-out.ts';
@@ -15,10 +16,11 @@ import { connectToTestDatabase } from '../../../support/database/postgres.ts';
 describe('follower', () => {
   const cleanup = createSuiteCleanup();
   let db: Db;
+  let url: string;
   let follower: Follower;
   before(async () => {
     const database = await connectToTestDatabase();
-    ({ db } = database);
+    ({ db, url } = database);
     const log = createLogger('test', 'silent');
     const hints = createEventHints({ url: database.url }, eventsChannel, log);
     follower = createFollower({ db, hints, log, pollMs: 10 });
@@ -61,6 +63,23 @@ describe('follower', () => {
       );
     });
   }
+
+  test('is not woken by steps, which change no event', async (t) => {
+    const listener = new Client({ connectionString: url });
+    await listener.connect();
+    t.after(() => listener.end());
+    let notified = 0;
+    listener.on('notification', () => (notified += 1));
+    const { lease } = await createClaimedTask(db);
+    await listener.query(`listen ${eventsChannel}`);
+    const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
+    const step = { name: 'model', occurrence: 0, position: 0, inputHash: null, output: '1' };
+    await write({ lease, steps: [step] });
+    await write({ lease, events: createEvents(lease.taskId, 1, 10) });
+    // Notifications arrive before the answer to a later statement of their connection.
+    await listener.query('select 1');
+    assert.equal(notified, 1);
+  });
 
   test('reads each event once while another transaction stays open', async () => {
     const [{ lease }, other] = await Promise.all([createClaimedTask(db), createClaimedTask(db)]);
