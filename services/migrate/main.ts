@@ -11,7 +11,7 @@ import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { stopAuthProxy } from '#shared/runtime/auth-proxy.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
-import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
+import { configExitCode, configOrExit, printProblems, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
@@ -31,8 +31,9 @@ try {
   const waiting = await listWaitingContractions(address);
   log.info({ applied, waiting }, applied.length === 0 ? 'schema is up to date' : 'schema migrated');
 } catch (error) {
-  log.fatal({ err: error }, 'migration failed');
-  process.exitCode = 1;
+  const isConfig = printProblems(error);
+  if (!isConfig) log.fatal({ err: error }, 'migration failed');
+  process.exitCode = isConfig ? configExitCode : 1;
 } finally {
   await secrets.close();
   await stopAuthProxy(authProxyQuitUrl, (error) =>

@@ -8,6 +8,9 @@ import { DefinitionError } from '../agent/definition.ts';
 import { ConfigError } from './config/env-reader.ts';
 import { errorMessage, type Logger } from './log.ts';
 
+/** EX_CONFIG of sysexits.h. */
+export const configExitCode = 78;
+
 export interface Service {
   /** Address that it listens on, for the log. */
   address: string;
@@ -75,7 +78,13 @@ function isConfigProblem(error: unknown): boolean {
 }
 
 function exitWithProblems(error: unknown): never {
-  if (!isConfigProblem(error)) throw error;
+  if (!printProblems(error)) throw error;
+  return process.exit(configExitCode);
+}
+
+/** Prints every problem of the configuration, for a process that then exits with `configExitCode`. Returns false for other errors. */
+export function printProblems(error: unknown): boolean {
+  if (!isConfigProblem(error)) return false;
   process.stderr.write(`${errorMessage(error)}\n`);
-  return process.exit(78); // EX_CONFIG of sysexits.h
+  return true;
 }

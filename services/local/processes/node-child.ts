@@ -2,6 +2,7 @@
  * Runs a Node process as a child of the supervisor. It is ready when it logs "ready" or when its health check succeeds.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import type { Print } from './log-output.ts';
 import { spawnNode, type SpawnedNode } from './spawn-node.ts';
 import { StartError, type Child } from './supervisor.ts';
@@ -58,7 +59,8 @@ export function createNodeChild(options: NodeChildOptions, print: Print): Child 
 /**
  * Runs a program and waits until it exits.
  *
- * @throws {StartError} if the exit code is not 0
+ * @throws {ConfigError} with what it has printed, if its configuration is not valid
+ * @throws {StartError} for another exit code than 0
  */
 export async function runToCompletion(
   { name, file, env }: Pick<NodeChildOptions, 'name' | 'file' | 'env'>,
@@ -67,6 +69,8 @@ export async function runToCompletion(
 ): Promise<void> {
   const process = spawnNode(name, file, env, print);
   const done = process.exited.then(async (result) => {
+    if (result === `exit code ${configErrorCode}`)
+      throw new ConfigError([(await process.lastLines()).join('\n')]);
     if (result !== 'exit code 0')
       throw new StartError(`${name} failed (${result})`, await process.lastLines(), false);
   });

@@ -4,14 +4,13 @@
  */
 import path from 'node:path';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
-import type { LocalOptions } from '../options.ts';
 import type { Print } from '../processes/log-output.ts';
 import { StartError } from '../processes/supervisor.ts';
-import { readDescription } from './description.ts';
+import { getDefinitionFile, readAgentSources, resolveLinks, type AgentNames } from './agent-sources.ts';
 import type { RunningServices } from './services.ts';
 
 export interface AgentWatchOptions {
-  readonly agent: Pick<LocalOptions, 'agentFile' | 'agentModule'>;
+  readonly agent: AgentNames;
   readonly services: RunningServices;
   readonly print: Print;
   /** Ends the watch. */
@@ -23,16 +22,13 @@ const settleMs = 50;
 
 const sources = /\.(?:[cm]?[jt]s|json|ya?ml)$/;
 
-/** Watches the working directory and the directories of the agent, without `node_modules` and hidden files. */
+/** Watches the directories of the agent, without `node_modules` and hidden files: a file may become part of the agent. */
 export async function watchAgent({ agent, services, print, signal }: AgentWatchOptions): Promise<void> {
   const { watch } = await import('chokidar');
-  const definitionFile = path.resolve(agent.agentFile ?? 'agent.yaml');
-  const files = [agent.agentFile, agent.agentModule].filter((file) => file !== undefined);
-  const folders = ['.', ...files.map((file) => path.dirname(file))].map((folder) => path.resolve(folder));
-  /** The module that may describe the agent. */
-  const describing = agent.agentFile === undefined ? agent.agentModule : undefined;
-  const describe = async () => describing && readDescription(describing).catch(() => undefined);
-  let description = await describe();
+  const definitionFile = getDefinitionFile(agent);
+  const names = [agent.agentFile, agent.agentModule].filter((file) => file !== undefined);
+  const folders = ['.', ...names.map((file) => path.dirname(file))].map((folder) => path.resolve(folder));
+  let { files, description } = await readAgentSources(agent);
   const changed = new Set<string>();
   let changedAt: number | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -42,11 +38,11 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
     if (restarting || signal.aborted) return;
     restarting = true;
     while (changed.size > 0) {
-      const names = [...changed];
+      const names = [...changed].filter((file) => files.has(file));
       const startedAt = changedAt ?? performance.now();
       changed.clear();
       changedAt = undefined;
-      await restartFor(names, startedAt);
+      if (names.length > 0) await restartFor(names, startedAt);
     }
     restarting = false;
   };
@@ -58,24 +54,35 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
       const ms = Math.round(performance.now() - startedAt);
       const message = 'restarted with the changed agent';
       print('local', { severity: 'INFO', message, changed: toNames(names), ms });
-      const described = await describe();
-      if (definitionChanged || described !== description) services.restartApi();
-      description = described;
+      const next = await readAgentSources(agent);
+      if (definitionChanged || next.description !== description) services.restartApi();
+      description = next.description;
+      follow(next.files);
     } catch (error) {
       if (signal.aborted) return;
       const output = error instanceof StartError ? ` ${error.lines.join('\n')}` : '';
       const message = `the changed agent does not start, the previous one keeps running: ${(error as Error).message}${output}`;
       print('local', { severity: 'ERROR', message, changed: toNames(names) });
+      // The files of the agent that runs, and those of the changed one.
+      follow(new Set([...files, ...(await readAgentSources(agent)).files]));
     }
   };
 
-  const watcher = watch(folders, {
+  const isOutside = (file: string): boolean => !folders.some((folder) => file.startsWith(folder + path.sep));
+  const watcher = watch([...folders, ...[...files].filter(isOutside)], {
     ignoreInitial: true,
-    ignored: (file, stats) => isIgnored(file, stats?.isFile()),
+    ignored: (file, stats) => isIgnored(file, stats?.isFile() === true && !files.has(path.resolve(file))),
   });
-  watcher.on('all', (_event, file) => {
-    if (!sources.test(file)) return;
-    changed.add(path.resolve(file));
+  const follow = (next: ReadonlySet<string>): void => {
+    if (signal.aborted) return;
+    files = next;
+    watcher.add([...files].filter(isOutside));
+  };
+  watcher.on('all', (_event, found) => {
+    const file = resolveLinks(found);
+    // A restart may find that the file belongs to the agent now.
+    if (!files.has(file) && !restarting) return;
+    changed.add(file);
     changedAt ??= performance.now();
     clearTimeout(timer);
     timer = setTimeout(() => void restart(), settleMs);
@@ -90,10 +97,11 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
   await new Promise<void>((resolve) => watcher.once('ready', resolve));
 }
 
-function isIgnored(file: string, isFile = false): boolean {
+/** @param isOther whether it is a file that the agent does not consist of: it may become part of it */
+function isIgnored(file: string, isOther: boolean): boolean {
   const parts = path.relative(process.cwd(), file).split(path.sep);
   if (parts.some((part) => part === 'node_modules' || /^\.[^.]/.test(part))) return true;
-  return isFile && !sources.test(file);
+  return isOther && !sources.test(file);
 }
 
 function toNames(files: readonly string[]): string {

@@ -5,10 +5,12 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
+import { formatFailure, getExitCode } from '#services/local/failure.ts';
+import { runToCompletion } from '#services/local/processes/node-child.ts';
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { createTestDatabase } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
+import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
 
 /** Runs a shell command until it prints that it is ready. */
 async function runUntilReady(t: TestContext, command: string): Promise<string> {
@@ -60,4 +62,19 @@ test('the commands that --infra prints start the services', async (t) => {
     commands.map((command) => runUntilReady(t, [...exports, command].join('\n'))),
   );
   assert.deepEqual(started, ['ready', 'ready', 'ready']);
+});
+
+test('a definition that is not valid is reported as such, not as a failed migration', async (t) => {
+  const database = await createTestDatabase();
+  t.after(() => database.close());
+  const agentFile = writeTempFile(t, 'agent.yaml', 'name: A\nlabel: B\n');
+  const file = new URL('../../../services/migrate/main.ts', import.meta.url);
+  const env = { PATH: process.env['PATH'], DATABASE_URL: database.url, AGENT_FILE: agentFile };
+  const run = runToCompletion({ name: 'migrate', file, env }, () => undefined, AbortSignal.timeout(60_000));
+  const error: unknown = await run.catch((reason: unknown) => reason);
+  assert.match(
+    formatFailure(error, false),
+    /^Longhaul did not start: \S*agent\.yaml:1:1: [^]*agent\.yaml:2:1: label/,
+  );
+  assert.equal(getExitCode(error), 78);
 });

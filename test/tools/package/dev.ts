@@ -40,7 +40,6 @@ await client.close();
 export async function checkDev(shell: Shell, print: (line: string) => void): Promise<void> {
   const port = await freePort();
   const url = `http://localhost:${port}`;
-  // Before the start: a new file restarts the worker.
   writeFileSync(path.join(shell.cwd, 'tools.mjs'), toolsScript);
   const dev = await startDev(shell, port, print);
   const sent = await shell.run('longhaul send, first task', `npx longhaul send --url ${url} "one two three"`);
