@@ -6,7 +6,6 @@ import { sql } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
-import { areContentsEncrypted } from '../contents/codec.ts';
 import { insertOutbox, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { inputRows, insertTasks, sealTasks, type NewTask } from '../tasks/accept.ts';
 import { isRunnable, type Lease } from '../turns/leases.ts';
@@ -41,7 +40,7 @@ export async function spawnChildren(
   options: { wakeupGraceSeconds: number; agentVersion?: string | undefined },
   { lease, group, depth, tasks: unsealed, step }: Spawn,
 ): Promise<Wakeup[]> {
-  const tasks = areContentsEncrypted() ? await sealTasks(unsealed) : unsealed;
+  const tasks = await sealTasks(unsealed);
   const ids = tasks.map(({ taskId }) => taskId);
   const { rows } = await sql<{ stored: boolean } & (TurnWakeupRow | { id: null })>`
     with parent as (

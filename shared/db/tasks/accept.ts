@@ -29,6 +29,7 @@ import {
   wakeupColumns,
   type WakeupColumns,
 } from '../outbox/outbox.ts';
+import { createRepeatGuard, insertAllSends, insertNewSends } from './accept/repeats.ts';
 import { toContextKey } from './context-key.ts';
 
 export interface WebhookRow {
@@ -91,7 +92,11 @@ const maxSetBytes = 512 * 1024;
 export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
 export function createAccept(db: Db, options: AcceptOptions): Accept {
-  const run = (tasks: readonly NewTask[]) => acceptTasks(db, options, tasks);
+  const withoutRepeats = createRepeatGuard();
+  const run = async (unsealed: readonly NewTask[]) => {
+    const tasks = await sealTasks(unsealed);
+    return withoutRepeats((look) => storeTasks(db, options, tasks, look));
+  };
   const acceptSmall = createBatcher(run, {
     max: 256,
     lanes: 2,
@@ -107,13 +112,22 @@ function getSize({ message, metadata }: NewTask): number {
   return message.length + (metadata?.length ?? 0);
 }
 
-/** Accepts a set in one statement; `createAccept` gathers sets. */
+/** Accepts a set in one statement, which never fails because of a repeat; `createAccept` gathers sets. */
 export async function acceptTasks(
   db: Db,
   options: AcceptOptions,
-  unsealed: readonly NewTask[],
+  tasks: readonly NewTask[],
 ): Promise<(Wakeup[] | undefined)[]> {
-  const tasks = areContentsEncrypted() ? await sealTasks(unsealed) : unsealed;
+  return storeTasks(db, options, await sealTasks(tasks), true);
+}
+
+/** @param look whether to look for repeats; without it, a repeat fails the statement */
+async function storeTasks(
+  db: Db,
+  options: AcceptOptions,
+  tasks: readonly NewTask[],
+  look: boolean,
+): Promise<(Wakeup[] | undefined)[]> {
   const webhooks = tasks.flatMap(({ taskId, webhook }) => (webhook === null ? [] : [{ ...webhook, taskId }]));
   const hasWebhooks = webhooks.length > 0;
   const taskIdsWithWebhook = webhooks.map(({ taskId }) => taskId);
@@ -130,8 +144,7 @@ export async function acceptTasks(
     owner: sql`owner`,
   } as const;
   const result = await sql<{ task_id: string } & WakeupColumns>`-- prepared
-    with ${inputRows(tasks)},
-    ${freshRows(options.idempotencyWindowSeconds)},
+    with ${freshRows(tasks, options.idempotencyWindowSeconds, look)},
     -- config_rev is 1 if the task has a webhook config.
     ${insertTasks(options, sql`(task_id = any(${taskIdsWithWebhook}::uuid[]))::int`, sql`null`)},
     ${hasWebhooks ? insertWebhooks(webhooks, options) : sql``}
@@ -150,8 +163,9 @@ export async function acceptTasks(
   });
 }
 
-/** Encrypts the contents of tasks. The first event has none. */
+/** Encrypts the contents of tasks if contents are encrypted. The first event has none. */
 export async function sealTasks(tasks: readonly NewTask[]): Promise<readonly NewTask[]> {
+  if (!areContentsEncrypted()) return tasks;
   const sealer = await createSealer(tasks);
   return tasks.map((task) => ({
     ...task,
@@ -230,28 +244,20 @@ const inputColumns: Record<string, Column<NewTask>> = {
 
 /** The tasks as the CTE `input`. */
 export function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
-  const [task] = tasks;
-  const isLarge = tasks.length === 1 && task !== undefined && getSize(task) > maxSetBytes;
-  return sql`input as (${isLarge ? largeRow(task, inputColumns) : rows('input', tasks, inputColumns)})`;
+  return sql`input as (${selectTasks(tasks)})`;
 }
 
-/** The CTE `fresh`: the input without messages that were already sent within the window. */
-function freshRows(windowSeconds: number): RawBuilder<unknown> {
-  return sql`
-    -- A repeat conflicts with a send that has not expired, and is not returned.
-    send as (
-      insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
-      select tenant, owner, message_id, request_hash, task_id, 1, now() + ${seconds(windowSeconds)}
-      from input where ${windowSeconds} > 0
-      on conflict (tenant, owner, message_id) do update
-        set request_hash = excluded.request_hash, task_id = excluded.task_id, turn = 1,
-          expires_at = excluded.expires_at
-        where sends.expires_at < now()
-      returning task_id
-    ),
-    fresh as (
-      select * from input where ${windowSeconds} = 0 or task_id in (select task_id from send)
-    )`;
+function selectTasks(tasks: readonly NewTask[]): RawBuilder<unknown> {
+  const [task] = tasks;
+  const isLarge = tasks.length === 1 && task !== undefined && getSize(task) > maxSetBytes;
+  return isLarge ? largeRow(task, inputColumns) : rows('input', tasks, inputColumns);
+}
+
+/** The CTE `fresh`: the tasks to store. Each message is recorded, so that its repeats are found. */
+function freshRows(tasks: readonly NewTask[], windowSeconds: number, look: boolean): RawBuilder<unknown> {
+  if (windowSeconds > 0 && look) return sql`${inputRows(tasks)}, ${insertNewSends(windowSeconds)}`;
+  const fresh = sql`fresh as (${selectTasks(tasks)})`;
+  return windowSeconds > 0 ? sql`${fresh}, ${insertAllSends(windowSeconds)}` : fresh;
 }
 
 /**

@@ -77,16 +77,6 @@ describe('gate', () => {
     );
   }
 
-  test('creates one task when a message is sent a hundred times at once', async () => {
-    const messageId = randomUUID();
-    // Each process has a batcher of its own.
-    const processes = Array.from({ length: 5 }, () => createAccept(db, options));
-    const answers = await Promise.all(
-      Array.from({ length: 100 }, (_, index) => processes[index % 5]!(newTask({ messageId }))),
-    );
-    assert.equal(answers.filter((wakeups) => wakeups !== undefined).length, 1);
-  });
-
   test('accepts small messages while large ones wait', async () => {
     const large = Array.from({ length: 3 }, () =>
       newTask({ message: JSON.stringify({ text: 'x'.repeat(600_000) }) }),
@@ -108,18 +98,6 @@ describe('gate', () => {
     } finally {
       blocker.release();
     }
-  });
-
-  test('replaces an expired send once when many repeats arrive', async () => {
-    const messageId = randomUUID();
-    await accept(newTask({ messageId }));
-    await pool.query(`update sends set expires_at = now() - interval '1 second' where message_id = $1`, [
-      messageId,
-    ]);
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, () => createAccept(db, options)(newTask({ messageId }))),
-    );
-    assert.equal(answers.filter((wakeups) => wakeups !== undefined).length, 1);
   });
 
   test('lets one of many claims win and reports the task as leased to the others', async () => {
