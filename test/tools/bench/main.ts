@@ -18,6 +18,7 @@ import { geminiCase } from './cases/gemini.ts';
 import { eventsCase, latencyCase } from './cases/latency.ts';
 import { getTaskCase, listTasksCase } from './cases/reads.ts';
 import { recoveryCase } from './cases/recovery.ts';
+import { limitsCase } from './cases/limits.ts';
 import { mcpCase } from './cases/mcp.ts';
 import { viewsCase } from './cases/views.ts';
 import { waitsCase } from './cases/waits.ts';
@@ -43,6 +44,7 @@ const leastPublished = 1;
 const cases: Record<string, BenchCase> = {
   accept: acceptCase,
   whole: wholeCase,
+  limits: limitsCase,
   steps: stepsCase,
   conversations: conversationsCase,
   waits: waitsCase,

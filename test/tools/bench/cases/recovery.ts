@@ -3,7 +3,6 @@
  * turns, and the cost of holding ten thousand of them. BENCH_KILLS is the number of workers to kill; four of them die in each
  * round, at different moments, while four others are idle.
  */
-import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -11,6 +10,7 @@ import { beat } from '#shared/db/turns/heartbeats.ts';
 import { extendLeases, type Lease } from '#shared/db/turns/leases.ts';
 import { sql } from 'kysely';
 import { openTestPool } from '../../../support/database/postgres.ts';
+import { readCpuMs } from '../../../support/processes/cpu.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import { watchRecovery } from '../../chaos/recovery.ts';
 import { getPercentile } from '../../percentile.ts';
@@ -156,10 +156,4 @@ async function createLeases(db: Db): Promise<Lease[]> {
     from generate_series(1, ${heldTurns})
     returning task_id, turn, fence`.execute(db);
   return rows.map((row) => ({ taskId: row.task_id, turn: row.turn, fence: row.fence }));
-}
-
-/** Linux only: user and system time of a process, in ticks of 10 ms. */
-function readCpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return 10 * (Number(fields[11]) + Number(fields[12]));
 }
