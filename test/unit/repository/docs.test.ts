@@ -112,6 +112,44 @@ describe('the pages', () => {
   });
 });
 
+describe('the figures of README.md', () => {
+  interface Case {
+    at: string;
+    figures: { name: string; value: number }[];
+  }
+  const { cases } = JSON.parse(read('docs/bench/results.json')) as { cases: Record<string, Case> };
+  const names = ['accept', 'whole', 'steps', 'latency', 'events', 'memory'];
+  const get = (name: string, figure: string): number => {
+    const found = cases[name]?.figures.find((each) => each.name === figure);
+    assert.ok(found, `docs/bench/results.json has no ${figure} of ${name}`);
+    return found.value;
+  };
+  const toRate = (perSecond: number): string => (Math.round(perSecond / 100) * 100).toLocaleString('en-US');
+  const toTimes = (ratio: number): string => String(Math.floor(ratio));
+  const rows = [
+    `| tasks accepted (stored) | ${toRate(get('accept', 'Longhaul'))} a second: ${toTimes(get('accept', 'of the SDK with PostgreSQL'))} times the A2A SDK's server with its PostgreSQL store |`,
+    `| whole tasks, through Pub/Sub and a worker | ${toRate(get('whole', 'Longhaul'))} a second: ${toTimes(get('whole', 'of the SDK with PostgreSQL'))} times that server. A single task takes ${Math.round(get('latency', 'whole task, p50'))} ms |`,
+    `| durable steps of running tasks | ${toRate(get('steps', 'Longhaul, steps'))} a second: ${toTimes(get('steps', 'Longhaul, steps') / get('steps', 'DBOS, steps'))} times DBOS |`,
+    `| latency of an event, from a worker to a stream | ${Math.round(get('events', 'one stream, p50'))} ms (median) |`,
+    `| memory | ${Math.round(get('memory', 'a task in flight, held after a collection'))} KB for a running task, ${Math.round(get('memory', 'an open stream, held after a collection'))} KB for an open stream |`,
+  ].join('\n');
+
+  test('are those of docs/bench/results.json', () => {
+    assert.ok(read('README.md').includes(rows), `README.md must have:\n${rows}`);
+  });
+
+  test('come from one run, on the day that README.md says', () => {
+    const [, day] = /^Measured on (\S+),/m.exec(read('README.md')) ?? [];
+    const days = names.map((name) => `${name} ${cases[name]?.at.slice(0, 10)}`);
+    const again = `run npm run bench -- ${names.join(' ')}`;
+    assert.deepEqual(
+      days,
+      names.map((name) => `${name} ${day}`),
+      again,
+    );
+  });
+});
+
 describe('quoted log messages', () => {
   const sources = [...list('services/**/*.ts'), ...list('shared/**/*.ts')].map(read).join('\n');
   const getQuotes = (text: string): string[] =>
