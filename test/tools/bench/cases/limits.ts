@@ -1,5 +1,5 @@
 /**
- * What limits cost: accepts and whole tasks of one caller with all limits, and without any, by turns. Both callers
+ * The cost of limits: accepts and whole tasks of one caller with all limits, and without any, by turns. Both callers
  * authenticate with a key, so nothing but the limits differs. The CPU time says the same as the throughput, and does not depend on
  * what else the machine does.
  */
