@@ -1,12 +1,14 @@
 /**
  * Verifies webhooks as Standard Webhooks describes (https://www.standardwebhooks.com): `v1` is HMAC-SHA256 with a secret,
- * `v1a` is Ed25519 with the agent's key. The id, the time and the body are signed; other headers are not.
+ * `v1a` is Ed25519 with the agent's key. The id, the time and the body are signed; other headers are not. The agent sends a
+ * token (token.ts) instead of `v1a` unless the config has credentials of its own.
  */
-import { createHmac, timingSafeEqual, verify as verifySignature } from 'node:crypto';
+import { createHmac, timingSafeEqual, verify as verifySignature, type KeyObject } from 'node:crypto';
 import { decodeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { WebhookError } from './error.ts';
 import { parseEvent, type WebhookEvent } from './event.ts';
 import { someKey, type JsonWebKeySet } from './keys.ts';
+import { readToken } from './token.ts';
 
 /** A `Request` of the Fetch standard, or the headers and the body as received. */
 export type WebhookRequest =
@@ -55,7 +57,6 @@ export async function verify(request: WebhookRequest, options: VerifyOptions): P
   const header = (name: string): string => readHeader(request.headers, name);
   const id = header('webhook-id');
   const timestamp = header('webhook-timestamp');
-  const signatures = header('webhook-signature').split(' ');
   // The signed text is <id>.<timestamp>.<body>: with dots in the id it could be read in two ways.
   if (id.includes('.')) throw new WebhookError('malformed', 'webhook-id must have no dots.');
   if (!/^\d{1,12}$/.test(timestamp)) {
@@ -69,13 +70,11 @@ export async function verify(request: WebhookRequest, options: VerifyOptions): P
       `The request differs from the time of this receiver by ${Math.round(differenceSeconds)} s (at most ${toleranceSeconds} s).`,
     );
   }
-  const content = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
-  const isValid =
-    jwks === undefined
-      ? isSignedBySecret(content, getSignatures(signatures, 'v1'), secrets)
-      : await isSignedByKey(content, getSignatures(signatures, 'v1a'), jwks);
-  if (!isValid) {
-    throw new WebhookError('signature', `No ${jwks === undefined ? 'v1' : 'v1a'} signature matches.`);
+  const signed = { id, timestamp, body };
+  if (jwks === undefined) {
+    checkSecret(signed, header('webhook-signature'), secrets);
+  } else {
+    await checkKey(signed, request.headers, { jwks, url: url ?? '' });
   }
   const truncated = readOptionalHeader(request.headers, 'longhaul-truncated') === 'true';
   const event = parseEvent(body, { id, sentAt, truncated });
@@ -131,34 +130,56 @@ function readOptionalHeader(headers: RequestHeaders, name: string): string | und
   return typeof value === 'string' ? value : value?.join(', ');
 }
 
-function getSignatures(signatures: readonly string[], version: string): Buffer[] {
-  return signatures
+function getSignatures(list: string, version: string): Buffer[] {
+  return list
+    .split(' ')
     .filter((signature) => signature.startsWith(`${version},`))
     .map((signature) => Buffer.from(signature.slice(version.length + 1), 'base64'));
 }
 
-function isSignedBySecret(
-  content: Buffer,
-  signatures: readonly Buffer[],
-  secrets: readonly string[],
-): boolean {
+interface Signed {
+  id: string;
+  timestamp: string;
+  body: Buffer;
+}
+
+function toContent({ id, timestamp, body }: Signed): Buffer {
+  return Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
+}
+
+function checkSecret(signed: Signed, list: string, secrets: readonly string[]): void {
+  const content = toContent(signed);
   const expected = secrets.map((secret) =>
     createHmac('sha256', decodeSigningSecret(secret)).update(content).digest(),
   );
-  return signatures.some((signature) =>
+  const isValid = getSignatures(list, 'v1').some((signature) =>
     expected.some((hash) => hash.length === signature.length && timingSafeEqual(hash, signature)),
   );
+  if (!isValid) throw new WebhookError('signature', 'No v1 signature matches.');
 }
 
-async function isSignedByKey(
-  content: Buffer,
-  signatures: readonly Buffer[],
-  jwks: string | URL | JsonWebKeySet,
-): Promise<boolean> {
-  if (signatures.length === 0) {
-    throw new WebhookError('signature', 'The request has no v1a signature: its agent has no signing keys.');
+async function checkKey(
+  signed: Signed,
+  headers: RequestHeaders,
+  { jwks, url }: { jwks: string | URL | JsonWebKeySet; url: string },
+): Promise<void> {
+  const signatures = getSignatures(readOptionalHeader(headers, 'webhook-signature') ?? '', 'v1a');
+  if (signatures.length > 0) {
+    const content = toContent(signed);
+    const matches = (key: KeyObject): boolean =>
+      signatures.some((signature) => verifySignature(null, content, key, signature));
+    if (await someKey(jwks, matches)) return;
+    throw new WebhookError('signature', 'No v1a signature matches.');
   }
-  return someKey(jwks, (key) =>
-    signatures.some((signature) => verifySignature(null, content, key, signature)),
-  );
+  const token = readToken(readOptionalHeader(headers, 'authorization'));
+  if (token === undefined) {
+    throw new WebhookError(
+      'signature',
+      'The request has neither a token nor a v1a signature: its agent has no signing keys.',
+    );
+  }
+  if (!(await someKey(jwks, token.isSignedBy))) {
+    throw new WebhookError('signature', 'The token is not signed by a key of the agent.');
+  }
+  token.check({ ...signed, url });
 }

@@ -26,17 +26,18 @@ export function buildHeaders(parts: HeaderParts): Record<string, string> {
   const timestamp = Math.floor(parts.now / 1000);
   const id = getMessageId(delivery);
   const signable = { id, timestamp, body: body.json };
-  const signature = signWebhook(
-    signable,
-    [secrets.signingSecret, secrets.previousSecret ?? null],
-    signing.keys,
-  );
   const configured = getAuthorization(secrets);
   const token =
     configured === undefined && acceptsToken(secrets)
       ? createWebhookToken(signable, { url: parts.url, taskId, attempt }, signing)
       : undefined;
   const authorization = configured ?? (token && `Bearer ${token}`);
+  const signature = signWebhook(
+    signable,
+    [secrets.signingSecret, secrets.previousSecret ?? null],
+    // The token proves more than a second signature by the same key, and each takes 55 µs of CPU.
+    token === undefined ? signing.keys : [],
+  );
   return {
     'content-type': body.contentType,
     'user-agent': 'Longhaul',

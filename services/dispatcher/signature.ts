@@ -1,9 +1,9 @@
 /**
  * Proves that a webhook comes from this server. Signatures follow Standard Webhooks: `v1` (HMAC-SHA256 with
  * the secret of the config and, during a change, with its previous secret) and `v1a` (Ed25519 with the
- * server's key). A config without credentials also gets a JWT, as in A2A's guide to push notifications.
+ * server's key). A config without credentials gets a JWT instead of `v1a`, as in A2A's guide to push notifications.
  */
-import { createHash, createHmac, sign, type KeyObject } from 'node:crypto';
+import { createHmac, hash, sign, type KeyObject } from 'node:crypto';
 import { decodeSigningSecret } from '#shared/webhooks/secrets.ts';
 import type { WebhookKey } from '#shared/crypto/signing-keys.ts';
 
@@ -56,7 +56,7 @@ export function createWebhookToken(
   if (key?.privateKey === undefined) return undefined;
   const claims = {
     taskId: to.taskId,
-    request_body_sha256: createHash('sha256').update(body).digest('hex'),
+    request_body_sha256: hash('sha256', body),
     iss: issuer,
     aud: to.url.href,
     iat: timestamp,

@@ -3,7 +3,7 @@
  * repeats. It is a hash, because the id of a config is a text of its caller: an id with a dot in it would let the signed
  * text `<id>.<timestamp>.<body>` be read in two ways.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** 132 bits: ids of different events do not collide, even if callers choose the ids of configs for that. */
 const hashChars = 22;
@@ -19,5 +19,5 @@ export function getMessageId({
   seq: number;
 }): string {
   const key = JSON.stringify([taskId, configId, seq]);
-  return `msg_${createHash('sha256').update(key).digest('base64url').slice(0, hashChars)}`;
+  return `msg_${hash('sha256', key, 'base64url').slice(0, hashChars)}`;
 }

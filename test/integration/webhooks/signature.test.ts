@@ -118,6 +118,7 @@ describe('webhook signatures', () => {
     const options = { issuer, audience: webhook.url };
     const { payload, protectedHeader } = await jwtVerify(getToken(webhook), jwks, options);
     assert.deepEqual(protectedHeader, { alg: 'EdDSA', kid: 'one', typ: 'JWT' });
+    assert.equal(webhook.headers['webhook-signature'], undefined, 'the key signs once');
     const { iat = 0, exp, ...claims } = payload;
     assert.equal(exp, iat + 300);
     assert.equal(String(iat), webhook.headers['webhook-timestamp']);

@@ -15,7 +15,7 @@ import {
   type WebhookEvent,
 } from 'longhaul/webhooks';
 import { Webhook } from 'standardwebhooks';
-import { signWebhook } from '#services/dispatcher/signature.ts';
+import { createWebhookToken, signWebhook } from '#services/dispatcher/signature.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { listen } from '../../support/listen.ts';
@@ -49,6 +49,17 @@ function sign({ id = 'msg_2', body = createBody(), ageSeconds = 0, secrets = [se
     'webhook-signature': signature,
   };
   return { headers, body };
+}
+
+/** A webhook of a config without credentials, or with a changed claim. */
+function signWithToken(key: WebhookKey, made: { id?: string; body?: string; to?: string } = {}) {
+  const { headers, body } = sign({ secrets: [] });
+  delete headers['webhook-signature'];
+  const timestamp = Number(headers['webhook-timestamp']);
+  const signable = { id: made.id ?? 'msg_2', timestamp, body: made.body ?? body };
+  const to = { url: new URL(made.to ?? url), taskId: 'task-1', attempt: 1 };
+  const token = createWebhookToken(signable, to, { keys: [key], issuer: 'https://agent.example' });
+  return { headers: { ...headers, authorization: `Bearer ${token}` }, body };
 }
 
 function refused(code: string, message: RegExp) {
@@ -133,6 +144,29 @@ describe('verify', () => {
       refused('signature', /v1a/),
     );
     await assert.rejects(verify(sign({}), { jwks, url }), refused('signature', /no signing keys/));
+  });
+
+  test('verifies the token of a config without credentials', async () => {
+    const key = createSigningKey('one');
+    const jwks = publicJwks([createSigningKey('zero'), key]);
+    const webhook = signWithToken(key);
+    assert.equal((await verify(webhook, { jwks, url })).taskId, 'task-1');
+    const { headers, body } = webhook;
+    const late = String(Number(headers['webhook-timestamp']) + 1);
+    const [head, claims] = headers.authorization.split('.');
+    const refusals: [{ headers: Record<string, string>; body: string }, string, RegExp][] = [
+      [signWithToken(createSigningKey('one')), 'signature', /not signed by a key/],
+      [{ headers: { ...headers, authorization: `${head}.${claims}.AAAA` }, body }, 'signature', /not signed/],
+      [{ headers: { ...headers, authorization: 'Bearer mine' }, body }, 'signature', /neither a token/],
+      [{ headers: { ...headers, 'webhook-timestamp': late }, body }, 'signature', /another request/],
+      [{ headers, body: `${body} ` }, 'signature', /another request/],
+      [signWithToken(key, { id: 'msg_3' }), 'signature', /another request/],
+      [signWithToken(key, { body: '{}' }), 'signature', /another request/],
+      [signWithToken(key, { to: 'https://other.example/hook' }), 'audience', /not made for/],
+    ];
+    for (const [request, code, message] of refusals) {
+      await assert.rejects(verify(request, { jwks, url }), refused(code, message));
+    }
   });
 
   test('reads the keys again when they have rotated', async (t) => {
