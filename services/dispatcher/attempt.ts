@@ -32,7 +32,7 @@ import { buildHeaders } from './headers.ts';
 import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
 import { createPost, type PostAgents, type PostResult } from './post.ts';
 import { ReceiverReturns } from './schedule/returns.ts';
-import { getReceiver, type AttemptScheduler } from './schedule/scheduler.ts';
+import { getReceiver, type AttemptScheduler, type ProcessSlot } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
@@ -51,16 +51,18 @@ export interface AttemptParts {
   log: Logger;
 }
 
-/**
- * @param mayContinue called after the POST; returns whether the caller will attempt the next delivery
- * @param traceparent of the span that caused the call
- * @returns undefined if the attempt no longer counts
- */
-export type MakeAttempt = (
-  delivery: ClaimedDelivery,
-  mayContinue: () => boolean,
-  traceparent: string | undefined,
-) => Promise<Recorded | undefined>;
+/** The run of attempts that an attempt belongs to. */
+export interface AttemptRun {
+  /** Undefined if the owner has its share of this process: the attempt is deferred. */
+  slot: ProcessSlot | undefined;
+  /** Called after the POST; returns whether the caller will attempt the next delivery. */
+  mayContinue: () => boolean;
+  /** Names the span that caused the call. */
+  traceparent: string | undefined;
+}
+
+/** @returns undefined if the attempt no longer counts */
+export type MakeAttempt = (delivery: ClaimedDelivery, run: AttemptRun) => Promise<Recorded | undefined>;
 
 /** A webhook that cannot be made counts as a failed attempt: otherwise it would be tried for ever. */
 class UnmadeWebhookError extends Error {
@@ -92,7 +94,10 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     ownerBytesPerHour: unacceptedBodies.perOwner * webhook.maxBodyBytes,
   });
 
-  async function make(delivery: ClaimedDelivery): Promise<AttemptResult> {
+  async function make(
+    delivery: ClaimedDelivery,
+    processSlot: ProcessSlot | undefined,
+  ): Promise<AttemptResult> {
     const { owner } = delivery.config;
     const checked = checkReceiver(delivery.config.url, owner, parts.webhookGuard);
     if ('problem' in checked)
@@ -100,7 +105,8 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { url } = checked;
     const waitSeconds = await hourlyBytes.check(owner);
     if (waitSeconds > 0) return toDeferred({ delaySeconds: waitSeconds, reason: 'bytes_used_up' });
-    const slot = await scheduler.acquire({ delivery, owner, url, failures: delivery.failures });
+    const { failures } = delivery;
+    const slot = await scheduler.acquire({ delivery, owner, url, failures, processSlot });
     if (slot.kind === 'deferred') return toDeferred(slot);
     const startedAt = new Date(databaseNow());
     let up: boolean | undefined;
@@ -230,10 +236,10 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     return wakeups.flat();
   }
 
-  return async (delivery, mayContinue, traceparent) => {
+  return async (delivery, { slot, mayContinue, traceparent }) => {
     passFaultPoint('delivery-claimed');
     const startedAt = performance.now();
-    const result = await inWebhookSpan(delivery, traceparent, () => make(delivery));
+    const result = await inWebhookSpan(delivery, traceparent, () => make(delivery, slot));
     // After a failed attempt, the next delivery of an ordered config is not due yet.
     const nextMayBeDue = result.outcome.kind === 'delivered' || !delivery.config.ordered;
     const recorded = await record({

@@ -89,15 +89,21 @@ export function createDeliveries(parts: DeliverParts): Deliveries {
 
   function createRun(traceparent?: string) {
     const startedAt = performance.now();
-    const mayContinue = (): boolean => !stopping.aborted && performance.now() < startedAt + maxRunMs;
     const attemptAll = async (first: ClaimedDelivery): Promise<void> => {
+      const slot = scheduler.enter(first.config.owner);
+      const mayContinue = (): boolean =>
+        slot?.mayKeep() === true && !stopping.aborted && performance.now() < startedAt + maxRunMs;
       let next: ClaimedDelivery | undefined = first;
-      while (next !== undefined) {
-        const recorded = await attempt(next, mayContinue, traceparent);
-        const wakeups = recorded?.wakeups ?? [];
-        outbox.publish(wakeups);
-        if (wakeups.some(({ dueAt }) => dueAt.getTime() <= databaseNow())) takes.wake();
-        next = recorded?.next;
+      try {
+        while (next !== undefined) {
+          const recorded = await attempt(next, { slot, mayContinue, traceparent });
+          const wakeups = recorded?.wakeups ?? [];
+          outbox.publish(wakeups);
+          if (wakeups.some(({ dueAt }) => dueAt.getTime() <= databaseNow())) takes.wake();
+          next = recorded?.next;
+        }
+      } finally {
+        slot?.release();
       }
     };
     return { startedAt, attemptAll };

@@ -5,11 +5,12 @@
  *   host      shared by owners, over all ports and paths of its receivers
  *   receiver  the URL without its query, for one owner at one host
  *
- * The slots of hosts and receivers adapt to how the host answers (window.ts).
+ * The slots of hosts and receivers adapt to how the host answers (window.ts). A queue of deliveries keeps its slot of the
+ * process from one attempt to the next: if others took it while an attempt is recorded, the next one would be claimed in
+ * vain, and deferred.
  *
  * An attempt without a slot is deferred, which does not count as an attempt and releases the call of Cloud
- * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host, and meanwhile holds
- * a slot of the process: the calls that one owner keeps open are bounded too.
+ * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host.
  *
  * A delay is an estimate. When requests end quickly, each brings forward two deliveries to the same receiver that were
  * deferred because its host was busy, for example with requests that hung until it was back.
@@ -51,8 +52,16 @@ export type AttemptSlot =
   | { kind: 'acquired'; sent: () => void; release: (up: boolean | undefined) => void }
   | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason };
 
+/** A slot of the process, for the attempts of one queue. */
+export interface ProcessSlot {
+  /** Whether the owner still has its share of the process if this slot is kept. */
+  mayKeep(): boolean;
+  /** Called once, when the last attempt is recorded. */
+  release(): void;
+}
+
 export interface SchedulerOptions {
-  /** Attempts in flight in this process; one owner gets at most half. */
+  /** Queues of which this process makes attempts; one owner gets at most half. */
   concurrency: number;
   /**
    * The least number of attempts in flight that one receiver gets. An owner gets at most twice as many at one host, and all
@@ -73,6 +82,8 @@ export interface AttemptRequest {
   url: URL;
   /** Attempts at this delivery that failed before. */
   failures: number;
+  /** From `enter`. */
+  processSlot: ProcessSlot | undefined;
 }
 
 export class AttemptScheduler {
@@ -120,9 +131,23 @@ export class AttemptScheduler {
     );
   }
 
+  /** Returns undefined if the owner has its share of the process: its attempts are deferred. */
+  enter(owner: string): ProcessSlot | undefined {
+    if (!this.#process.mayTake(owner)) return undefined;
+    this.#process.take(owner);
+    return {
+      // It would get the slot again if it released it.
+      mayKeep: () => this.#process.getRoom(owner) + 2 > 0,
+      release: () => {
+        this.#process.release(owner);
+        this.#onRoom();
+      },
+    };
+  }
+
   async acquire(request: AttemptRequest): Promise<AttemptSlot> {
     const place = this.#find(request);
-    const { owner, ownerPace, owned, receiver } = place;
+    const { ownerPace, owned, receiver } = place;
     const { taskId, configId, seq } = request.delivery;
     const key = JSON.stringify([taskId, configId, seq]);
     receiver.deferred.delete(key);
@@ -130,11 +155,9 @@ export class AttemptScheduler {
       const delaySeconds = failingSeconds * (1 + this.#chance());
       return { kind: 'deferred', delaySeconds, reason: 'receiver_failing' };
     }
-    if (!this.#process.mayTake(owner)) return this.#defer(ownerPace, 'owner_busy');
-    this.#process.take(owner);
+    if (request.processSlot === undefined) return this.#defer(ownerPace, 'owner_busy');
     if (mayEnter(place)) takeSlots(place);
     else if (receiver.pace.expectedMs(this.#now()) > quickMs || !(await waitForSlots(place))) {
-      this.#process.release(owner);
       if (receiver.deferred.size < maxDeferred) receiver.deferred.set(key, { taskId, configId, seq });
       return this.#defer(owned.pace, 'host_busy');
     }
@@ -156,7 +179,7 @@ export class AttemptScheduler {
     return Math.min(free, owner === undefined ? free : this.#process.getRoom(owner)) >= this.#minRoom;
   }
 
-  /** Calls the listener when an attempt has ended. */
+  /** Calls the listener when a slot of the process is free again. */
   onRoom(listener: () => void): void {
     this.#onRoom = listener;
   }
@@ -186,12 +209,10 @@ export class AttemptScheduler {
           this.#resize(place);
         }
         for (const attempt of paced) attempt.end(endedAt);
-        this.#process.release(owner);
         host.slots.release(owner);
         owned.slots.release(receiverKey);
         admitWaiters(host.waiting);
         if (up === true) this.#forward(place);
-        this.#onRoom();
       },
     };
   }
@@ -209,7 +230,9 @@ export class AttemptScheduler {
   #forward(place: Place): void {
     const { receiver } = place;
     if (!mayEnter(place) || receiver.pace.expectedMs(this.#now()) > quickMs) return;
-    for (const [key, delivery] of [...receiver.deferred].slice(0, forwardedAtOnce)) {
+    let left = forwardedAtOnce;
+    for (const [key, delivery] of receiver.deferred) {
+      if (left-- === 0) return;
       receiver.deferred.delete(key);
       this.#due.push(delivery);
     }

@@ -85,6 +85,30 @@ describe('a dispatcher that listens', () => {
   });
 });
 
+describe('a dispatcher without room for all queues', () => {
+  test('defers no event of a queue that it has started', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    // The owner has two slots.
+    const dispatchers = await startDispatchers(t, db, 1, { concurrency: 4 });
+    const starting = Array.from({ length: 8 }, () => startTask(db, undefined, webhookTo(receiver.url)));
+    const tasks = await Promise.all(starting);
+    for (const task of tasks) await task.claim();
+    for (const task of tasks) await task.end('TASK_STATE_COMPLETED');
+    dispatchers.take();
+    for (const { taskId } of tasks) await waitForDeliveries(db, taskId);
+    const taskIds = tasks.map(({ taskId }) => taskId);
+    const claims = await db
+      .selectFrom('deliveries')
+      .select('fence')
+      .where('task_id', 'in', taskIds)
+      .execute();
+    assert.deepEqual(
+      claims.map(({ fence }) => fence),
+      Array.from({ length: 24 }, () => 1),
+    );
+  });
+});
+
 describe('wake-ups of deliveries', () => {
   /** An outbox publisher whose calls to Cloud Tasks the test sees. */
   function createPublisher() {

@@ -59,7 +59,8 @@ function signWithToken(key: WebhookKey, made: { id?: string; body?: string; to?:
   const signable = { id: made.id ?? 'msg_2', timestamp, body: made.body ?? body };
   const to = { url: new URL(made.to ?? url), taskId: 'task-1', attempt: 1 };
   const token = createWebhookToken(signable, to, { keys: [key], issuer: 'https://agent.example' });
-  return { headers: { ...headers, authorization: `Bearer ${token}` }, body };
+  const all: Record<string, string> = { ...headers, authorization: `Bearer ${token}` };
+  return { headers: all, body };
 }
 
 function refused(code: string, message: RegExp) {
@@ -153,7 +154,7 @@ describe('verify', () => {
     assert.equal((await verify(webhook, { jwks, url })).taskId, 'task-1');
     const { headers, body } = webhook;
     const late = String(Number(headers['webhook-timestamp']) + 1);
-    const [head, claims] = headers.authorization.split('.');
+    const [head, claims] = headers['authorization']!.split('.');
     const refusals: [{ headers: Record<string, string>; body: string }, string, RegExp][] = [
       [signWithToken(createSigningKey('one')), 'signature', /not signed by a key/],
       [{ headers: { ...headers, authorization: `${head}.${claims}.AAAA` }, body }, 'signature', /not signed/],

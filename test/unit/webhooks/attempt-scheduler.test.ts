@@ -18,8 +18,23 @@ function createScheduler(
   });
   let count = 0;
   const getDelivery = () => ({ taskId: 'task', configId: 'hook', seq: ++count });
-  const take = async (owner: string, url: string, delivery = getDelivery(), failures = 0) =>
-    scheduler.acquire({ delivery, owner, url: new URL(url), failures });
+  /** A queue of one attempt. */
+  const take = async (
+    owner: string,
+    url: string,
+    delivery = getDelivery(),
+    failures = 0,
+  ): Promise<AttemptSlot> => {
+    const processSlot = scheduler.enter(owner);
+    const slot = await scheduler.acquire({ delivery, owner, url: new URL(url), failures, processSlot });
+    if (slot.kind === 'deferred') processSlot?.release();
+    if (slot.kind === 'deferred') return slot;
+    const release = (up: boolean | undefined): void => {
+      slot.release(up);
+      processSlot?.release();
+    };
+    return { ...slot, release };
+  };
   /** Sends the request at once. */
   const acquire = async (owner: string, url: string, failures = 0) => {
     const slot = await take(owner, url, getDelivery(), failures);
@@ -273,6 +288,25 @@ describe('AttemptScheduler', () => {
     for (let owner = 0; owner < 11; owner++) await acquireMany(`owner ${owner}`, 10, getUrl);
     assert.equal(scheduler.getRoom().attempts, 0);
     assert.equal(scheduler.hasRoom(), false);
+  });
+
+  test('lets a queue keep its slot of the process while its owner has its share', async () => {
+    const { scheduler } = createScheduler({ concurrency: 4 });
+    let room = 0;
+    scheduler.onRoom(() => (room += 1));
+    const [processSlot, other] = [scheduler.enter('a'), scheduler.enter('a')];
+    assert.ok(processSlot !== undefined && other !== undefined);
+    for (let seq = 1; seq <= 3; seq++) {
+      const delivery = { taskId: 'task', configId: 'hook', seq };
+      const url = new URL('https://one.example/');
+      const slot = await scheduler.acquire({ delivery, owner: 'a', url, failures: 0, processSlot });
+      release(slot, true);
+      assert.deepEqual([scheduler.enter('a'), processSlot.mayKeep(), room], [undefined, true, 0]);
+    }
+    assert.ok(scheduler.enter('b') !== undefined && processSlot.mayKeep());
+    assert.ok(scheduler.enter('c') !== undefined && !processSlot.mayKeep());
+    processSlot.release();
+    assert.deepEqual([room, other.mayKeep()], [1, true]);
   });
 
   test('prefers waiters whose owner holds fewer slots of the host', async () => {

@@ -364,7 +364,7 @@ const children = [
 const outbox = [
   // Wake-ups to publish after their transaction commits (invariant 2). The writer publishes at once; the
   // relay takes rows whose claim has expired. Dispatchers with room take those of deliveries before
-  // (webhooks/attempts/take.ts). The owner of a delivery is null for what a dispatcher itself has written.
+  // (webhooks/attempts/take.ts). The owner of a delivery is null for retries.
   `create table outbox (
     id bigint generated always as identity primary key,
     kind text not null,

@@ -201,7 +201,13 @@ async function wakeQueues(
       update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${seconds(wakeupGraceSeconds)})
       from input where d.task_id = input.task_id and d.config_id = input.config_id and d.state = 'pending'
     )
-    ${insertOutbox({ kind: 'delivery', from: sql`input` })}
+    -- With the owner, so that dispatchers in which it has its share leave them to others.
+    ${insertOutbox({
+      kind: 'delivery',
+      from: sql`input join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id`,
+      taskId: sql`input.task_id`,
+      owner: sql`c.owner`,
+    })}
     returning id, task_id, config_id, due_at`.execute(db);
   return rows.map((row) => ({
     id: row.id,
