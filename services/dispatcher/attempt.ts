@@ -23,7 +23,6 @@ import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { activeTraceparent } from '#shared/runtime/spans.ts';
-import { checkReceiver } from '#shared/webhooks/destinations.ts';
 import { createBodyReader, isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import type { HourlyBytes } from './bytes/hourly-bytes.ts';
@@ -31,8 +30,9 @@ import { UnacceptedBytes } from './bytes/unaccepted-bytes.ts';
 import { buildHeaders } from './headers.ts';
 import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
 import { createPost, type PostAgents, type PostResult } from './post.ts';
+import { createReceivers, type FoundReceiver, type Receiver } from './schedule/receiver.ts';
 import { ReceiverReturns } from './schedule/returns.ts';
-import { getReceiver, type AttemptScheduler, type ProcessSlot } from './schedule/scheduler.ts';
+import type { AttemptScheduler, ProcessSlot } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
@@ -89,6 +89,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   const post = createPost(parts.agents, webhook.timeoutMs);
   const largeBodies = { inFlight: 0 };
   const returns = new ReceiverReturns();
+  const findReceiver = createReceivers(parts.webhookGuard);
   const unacceptedBytes = new UnacceptedBytes({
     hostBytesPerHour: unacceptedBodies.perHost * webhook.maxBodyBytes,
     ownerBytesPerHour: unacceptedBodies.perOwner * webhook.maxBodyBytes,
@@ -96,23 +97,23 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
 
   async function make(
     delivery: ClaimedDelivery,
+    found: FoundReceiver,
     processSlot: ProcessSlot | undefined,
   ): Promise<AttemptResult> {
     const { owner } = delivery.config;
-    const checked = checkReceiver(delivery.config.url, owner, parts.webhookGuard);
-    if ('problem' in checked)
-      return toResult(delivery, new Date(databaseNow()), 0, noAnswer(checked.problem));
-    const { url } = checked;
+    if (found.problem !== undefined)
+      return toResult(delivery, new Date(databaseNow()), 0, noAnswer(found.problem));
+    const { receiver } = found;
     const waitSeconds = await hourlyBytes.check(owner);
     if (waitSeconds > 0) return toDeferred({ delaySeconds: waitSeconds, reason: 'bytes_used_up' });
     const { failures } = delivery;
-    const slot = await scheduler.acquire({ delivery, owner, url, failures, processSlot });
+    const slot = await scheduler.acquire({ delivery, receiver, failures, processSlot });
     if (slot.kind === 'deferred') return toDeferred(slot);
     const startedAt = new Date(databaseNow());
     let up: boolean | undefined;
     let isLarge = false;
     try {
-      const decide = () => (delivery.thin ? 'thin' : unacceptedBytes.getSize(owner, url));
+      const decide = () => (delivery.thin ? 'thin' : unacceptedBytes.getSize(receiver));
       let body = await readBody(delivery, decide() === 'thin');
       // Other attempts may have used up the bytes while this one waited for its slot and its body.
       const laterSeconds = await hourlyBytes.check(owner);
@@ -133,7 +134,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       const posted =
         body === undefined
           ? noAnswer('the event is no longer stored')
-          : await sendCounted(delivery, url, body);
+          : await sendCounted(delivery, receiver, body);
       passFaultPoint('webhook-posted');
       up = isTest(delivery.seq) && !isUp(posted) ? undefined : isUp(posted);
       const durationMs = Math.round(performance.now() - start);
@@ -181,23 +182,26 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     return { ...posted, startedAt, durationMs, outcome };
   }
 
-  async function sendCounted(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
-    const { owner } = delivery.config;
+  async function sendCounted(
+    delivery: ClaimedDelivery,
+    receiver: Receiver,
+    body: WebhookBody,
+  ): Promise<PostResult> {
     const bytes = getSize(body);
     const ends: ((accepted: boolean) => void)[] = [];
     const count = (): void => {
-      hourlyBytes.add(owner, bytes);
-      ends.push(unacceptedBytes.send(owner, url, bytes));
+      hourlyBytes.add(receiver.owner, bytes);
+      ends.push(unacceptedBytes.send(receiver, bytes));
     };
     count();
-    const posted = await send(delivery, url, body, count);
+    const posted = await send(delivery, receiver, body, count);
     for (const end of ends) end(isAccepted(posted));
     return posted;
   }
 
   async function send(
     delivery: ClaimedDelivery,
-    url: URL,
+    receiver: Receiver,
     body: WebhookBody,
     onRepeat: () => void,
   ): Promise<PostResult> {
@@ -205,10 +209,17 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { signing } = parts;
     try {
       const secrets = decryptSecrets(parts.encryptor, taskId, config);
-      const headers = buildHeaders({ delivery, url, secrets, body, signing, now: databaseNow() });
+      const headers = buildHeaders({
+        delivery,
+        url: receiver.url,
+        secrets,
+        body,
+        signing,
+        now: databaseNow(),
+      });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
-      return await post({ url, headers, body: body.json, onRepeat });
+      return await post({ receiver, headers, body: body.json, onRepeat });
     } catch (error) {
       return noAnswer(toUnmade(delivery, error).message);
     }
@@ -217,13 +228,11 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   /** Brings deliveries forward if the attempt shows that their receiver is back. */
   async function wakeOthers(
     delivery: ClaimedDelivery,
+    receiver: string,
     { status, retryAfter, outcome }: AttemptResult,
     startedAt: number,
   ): Promise<DeliveryWakeup[]> {
-    const { owner, url } = delivery.config;
-    if (!URL.canParse(url)) return [];
     const { taskId, configId, seq } = delivery;
-    const receiver = getReceiver(owner, new URL(url));
     const ended = { receiver, delivery: { taskId, configId, seq }, startedAt, status, retryAfter, outcome };
     const bring = async (due: readonly DeliveryKey[], reason?: DeferralReason) => {
       if (due.length === 0) return [];
@@ -239,7 +248,11 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   return async (delivery, { slot, mayContinue, traceparent }) => {
     passFaultPoint('delivery-claimed');
     const startedAt = performance.now();
-    const result = await inWebhookSpan(delivery, traceparent, () => make(delivery, slot));
+    const found = findReceiver(delivery.config.url, delivery.config.owner);
+    const receiver = found.problem === undefined ? found.receiver : undefined;
+    const result = await inWebhookSpan(delivery, { receiver, traceparent }, () =>
+      make(delivery, found, slot),
+    );
     // After a failed attempt, the next delivery of an ordered config is not due yet.
     const nextMayBeDue = result.outcome.kind === 'delivered' || !delivery.config.ordered;
     const recorded = await record({
@@ -251,10 +264,9 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     passFaultPoint('attempt-recorded');
     logAttempt(log, delivery, result, recorded !== undefined);
     if (recorded === undefined) return undefined;
-    return {
-      ...recorded,
-      wakeups: [...recorded.wakeups, ...(await wakeOthers(delivery, result, startedAt))],
-    };
+    if (receiver === undefined) return recorded;
+    const others = await wakeOthers(delivery, receiver.key, result, startedAt);
+    return { ...recorded, wakeups: [...recorded.wakeups, ...others] };
   };
 }
 

@@ -7,10 +7,11 @@ import { keepAliveMs } from '#shared/net/guarded-agent.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import type { Agent, Dispatcher } from 'undici';
 import { describeError } from './describe-error.ts';
+import type { Receiver } from './schedule/receiver.ts';
 import { Registry } from './registry.ts';
 
 export interface Post {
-  url: URL;
+  receiver: Pick<Receiver, 'origin' | 'path'>;
   headers: Record<string, string>;
   body: string;
   /** Called when the body is about to be sent once more. */
@@ -53,7 +54,7 @@ export function createPost({ pooled, fresh }: PostAgents, timeoutMs: number): Se
   return async (post) => {
     // One limit for name resolution, connection, request and response together.
     const limit = new TimeLimit(timeoutMs);
-    const origin = origins.get(post.url.origin);
+    const origin = origins.get(post.receiver.origin);
     const mayBeReused = mayBeOpen(origin);
     try {
       const result = await send(pooled, limit, post).catch((error: unknown) => {
@@ -101,7 +102,7 @@ class TimeLimit {
  * Sends one request. Reads the answer as it arrives: a stream for each would cost more than the rest of the request. Once there
  * is a status, it decides, even if the body breaks off or takes too long.
  */
-function send(dispatcher: Agent, limit: TimeLimit, { url, headers, body }: Post): Promise<PostResult> {
+function send(dispatcher: Agent, limit: TimeLimit, { receiver, headers, body }: Post): Promise<PostResult> {
   return new Promise((resolve, reject) => {
     let sending: Dispatcher.DispatchController | undefined;
     let answer: Pick<PostResult, 'status' | 'retryAfter'> | undefined;
@@ -120,10 +121,10 @@ function send(dispatcher: Agent, limit: TimeLimit, { url, headers, body }: Post)
       sending?.abort(error);
     };
     limit.onEnd = () => stop('the time for the request is over');
-    const { origin, pathname, search } = url;
+    const { origin, path } = receiver;
     // The limit replaces the timeouts of undici.
     const timeouts = { headersTimeout: 0, bodyTimeout: 0 };
-    const request = { origin, path: pathname + search, method: 'POST', headers, body, ...timeouts } as const;
+    const request = { origin, path, method: 'POST', headers, body, ...timeouts } as const;
     dispatcher.dispatch(request, {
       onRequestStart: (controller) => {
         sending = controller;

@@ -6,17 +6,18 @@ import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts
 import type { Attempt } from '#shared/db/webhooks/attempts/settle.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { inSpan, createLinks, SpanKind } from '#shared/runtime/spans.ts';
+import type { Receiver } from './schedule/receiver.ts';
 
 export async function inWebhookSpan<Result extends Pick<Attempt, 'outcome' | 'status' | 'durationMs'>>(
   delivery: ClaimedDelivery,
-  traceparent: string | undefined,
+  { receiver, traceparent }: { receiver: Receiver | undefined; traceparent: string | undefined },
   make: () => Promise<Result>,
 ): Promise<Result> {
-  const { taskId, configId, seq, attempt, config } = delivery;
+  const { taskId, configId, seq, attempt } = delivery;
   const attributes = {
     'http.request.method': 'POST',
     // Without path and query, which may contain secrets.
-    ...(URL.canParse(config.url) && { 'server.address': new URL(config.url).hostname }),
+    ...(receiver && { 'server.address': receiver.url.hostname }),
     'longhaul.task.id': taskId,
     'longhaul.webhook.config': configId,
     'longhaul.event': seq,

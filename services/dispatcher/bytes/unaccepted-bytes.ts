@@ -8,7 +8,7 @@
  *
  * Bytes in flight may still fail, so further full bodies wait for them until the host accepts one.
  */
-import { getDestination } from '#shared/net/destination.ts';
+import type { Receiver } from '../schedule/receiver.ts';
 import { Registry } from '../registry.ts';
 
 const hourMs = 3_600_000;
@@ -81,8 +81,8 @@ export class UnacceptedBytes {
   }
 
   /** Returns what a receiver may get now. */
-  getSize(owner: string, url: URL): BodySize {
-    const { accepting, unaccepted } = this.#findHost(owner, url);
+  getSize({ owner, ownedHost }: Receiver): BodySize {
+    const { accepting, unaccepted } = this.#hosts.get(ownedHost);
     if (accepting) return 'full';
     const now = this.#now();
     const allowances = [unaccepted, this.#owners.get(owner)];
@@ -91,8 +91,8 @@ export class UnacceptedBytes {
   }
 
   /** Counts a body that is sent. The caller calls the returned function with the result. */
-  send(owner: string, url: URL, bytes: number): (accepted: boolean) => void {
-    const host = this.#findHost(owner, url);
+  send({ owner, ownedHost }: Receiver, bytes: number): (accepted: boolean) => void {
+    const host = this.#hosts.get(ownedHost);
     const owned = this.#owners.get(owner);
     const allowances = [host.unaccepted, owned];
     // A host that accepts webhooks may have many in flight.
@@ -110,9 +110,5 @@ export class UnacceptedBytes {
       for (const allowance of allowances) allowance.add(now, bytes);
       if (host.unaccepted.isUsedUp(now)) host.accepting = false;
     };
-  }
-
-  #findHost(owner: string, url: URL): Host {
-    return this.#hosts.get(JSON.stringify([owner, getDestination(url)]));
   }
 }

@@ -22,7 +22,7 @@ export interface Host {
   sizes: Map<string, number>;
 }
 
-export interface Receiver {
+export interface ReceiverState {
   health: Health;
   pace: Pace;
   /** Deliveries that found no slot, by their keys, oldest first. */
@@ -36,7 +36,7 @@ export interface Place {
   host: Host;
   owned: OwnedHost;
   receiverKey: string;
-  receiver: Receiver;
+  receiver: ReceiverState;
 }
 
 interface Waiter {

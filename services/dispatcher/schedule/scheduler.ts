@@ -17,7 +17,6 @@
  */
 import type { DeliveryKey } from '#shared/db/webhooks/attempts/forward.ts';
 import type { DeferralReason } from '#shared/db/webhooks/attempts/settle.ts';
-import { getDestination } from '#shared/net/destination.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';
 import {
@@ -28,8 +27,9 @@ import {
   type Host,
   type OwnedHost,
   type Place,
-  type Receiver,
+  type ReceiverState,
 } from './places.ts';
+import type { Receiver } from './receiver.ts';
 import { Registry } from '../registry.ts';
 import { SharedSlots } from './shared-slots.ts';
 import { AttemptWindow } from './window.ts';
@@ -78,8 +78,7 @@ export interface SchedulerOptions {
 
 export interface AttemptRequest {
   delivery: DeliveryKey;
-  owner: string;
-  url: URL;
+  receiver: Receiver;
   /** Attempts at this delivery that failed before. */
   failures: number;
   /** From `enter`. */
@@ -97,7 +96,7 @@ export class AttemptScheduler {
   );
   readonly #hosts: Registry<Host>;
   readonly #ownedHosts: Registry<OwnedHost>;
-  readonly #receivers = new Registry<Receiver>(
+  readonly #receivers = new Registry<ReceiverState>(
     () => ({ health: new Health(), pace: new Pace(), deferred: new Map() }),
     ({ pace }) => pace.inFlight === 0,
   );
@@ -146,7 +145,7 @@ export class AttemptScheduler {
   }
 
   async acquire(request: AttemptRequest): Promise<AttemptSlot> {
-    const place = this.#find(request);
+    const place = this.#find(request.receiver);
     const { ownerPace, owned, receiver } = place;
     const { taskId, configId, seq } = request.delivery;
     const key = JSON.stringify([taskId, configId, seq]);
@@ -242,21 +241,14 @@ export class AttemptScheduler {
     return { kind: 'deferred', delaySeconds: pace.defer(this.#now(), this.#chance()), reason };
   }
 
-  #find({ owner, url }: AttemptRequest): Place {
-    const hostKey = getDestination(url);
-    const receiverKey = getReceiver(owner, url);
+  #find({ owner, host, ownedHost, key }: Receiver): Place {
     return {
       owner,
       ownerPace: this.#owners.get(owner),
-      host: this.#hosts.get(hostKey),
-      owned: this.#ownedHosts.get(JSON.stringify([owner, hostKey])),
-      receiverKey,
-      receiver: this.#receivers.get(receiverKey),
+      host: this.#hosts.get(host),
+      owned: this.#ownedHosts.get(ownedHost),
+      receiverKey: key,
+      receiver: this.#receivers.get(key),
     };
   }
-}
-
-/** Returns the name of the receiver at a URL, for one owner. */
-export function getReceiver(owner: string, { origin, pathname }: URL): string {
-  return JSON.stringify([owner, origin, pathname]);
 }

@@ -146,9 +146,9 @@ describe('a webhook over TLS', { skip: !hasOpenSsl() }, () => {
     const options = { allowHosts: ['localhost'], timeoutMs: 20_000 };
     const agents = { pooled: createGuardedAgent(options), fresh: createGuardedAgent(options) };
     t.after(() => Promise.all([agents.pooled.destroy(), agents.fresh.destroy()]));
-    const url = new URL(`https://localhost:${port}/`);
+    const receiver = { origin: `https://localhost:${port}`, path: '/' };
     const post = createPost(agents, options.timeoutMs);
-    const { status, error } = await post({ url, headers: {}, body: '{}', onRepeat: () => undefined });
+    const { status, error } = await post({ receiver, headers: {}, body: '{}', onRepeat: () => undefined });
     return error ?? status;
   }
 

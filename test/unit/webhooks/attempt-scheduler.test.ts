@@ -1,6 +1,7 @@
 /** Which webhook attempts a dispatcher makes now, with a stopped clock. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { toReceiver } from '#services/dispatcher/schedule/receiver.ts';
 import { AttemptScheduler, type AttemptSlot } from '#services/dispatcher/schedule/scheduler.ts';
 import { SharedSlots } from '#services/dispatcher/schedule/shared-slots.ts';
 import { getDestination } from '#shared/net/destination.ts';
@@ -26,7 +27,12 @@ function createScheduler(
     failures = 0,
   ): Promise<AttemptSlot> => {
     const processSlot = scheduler.enter(owner);
-    const slot = await scheduler.acquire({ delivery, owner, url: new URL(url), failures, processSlot });
+    const slot = await scheduler.acquire({
+      delivery,
+      receiver: toReceiver(owner, new URL(url)),
+      failures,
+      processSlot,
+    });
     if (slot.kind === 'deferred') processSlot?.release();
     if (slot.kind === 'deferred') return slot;
     const release = (up: boolean | undefined): void => {
@@ -298,8 +304,8 @@ describe('AttemptScheduler', () => {
     assert.ok(processSlot !== undefined && other !== undefined);
     for (let seq = 1; seq <= 3; seq++) {
       const delivery = { taskId: 'task', configId: 'hook', seq };
-      const url = new URL('https://one.example/');
-      const slot = await scheduler.acquire({ delivery, owner: 'a', url, failures: 0, processSlot });
+      const receiver = toReceiver('a', new URL('https://one.example/'));
+      const slot = await scheduler.acquire({ delivery, receiver, failures: 0, processSlot });
       release(slot, true);
       assert.deepEqual([scheduler.enter('a'), processSlot.mayKeep(), room], [undefined, true, 0]);
     }

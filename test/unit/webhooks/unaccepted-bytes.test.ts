@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { UnacceptedBytes } from '#services/dispatcher/bytes/unaccepted-bytes.ts';
+import { toReceiver } from '#services/dispatcher/schedule/receiver.ts';
 
 const megabyte = 1024 ** 2;
 const good = new URL('https://good.example/');
@@ -16,8 +17,9 @@ function create() {
   /** Sends full bodies as long as they are allowed, at most 1,000. Returns how many. */
   const sendFull = (url: URL, accepted: boolean, owner = 'a') => {
     for (let n = 0; n < 1_000; n++) {
-      if (bytes.getSize(owner, url) !== 'full') return n;
-      bytes.send(owner, url, megabyte)(accepted);
+      const receiver = toReceiver(owner, url);
+      if (bytes.getSize(receiver) !== 'full') return n;
+      bytes.send(receiver, megabyte)(accepted);
     }
     return 1_000;
   };
@@ -47,42 +49,42 @@ describe('UnacceptedBytes', () => {
 
   test('lets full bodies wait for those in flight to a host that has accepted none', () => {
     const { bytes } = create();
-    const ends = Array.from({ length: 4 }, () => bytes.send('a', good, megabyte));
-    assert.equal(bytes.getSize('a', good), 'later');
+    const ends = Array.from({ length: 4 }, () => bytes.send(toReceiver('a', good), megabyte));
+    assert.equal(bytes.getSize(toReceiver('a', good)), 'later');
     ends[0]!(false);
-    assert.equal(bytes.getSize('a', good), 'later');
+    assert.equal(bytes.getSize(toReceiver('a', good)), 'later');
     ends[1]!(true);
-    assert.equal(bytes.getSize('a', good), 'full');
+    assert.equal(bytes.getSize(toReceiver('a', good)), 'full');
   });
 
   test('sends thin bodies when those in flight have failed', () => {
     const { bytes } = create();
-    const ends = Array.from({ length: 4 }, () => bytes.send('a', good, megabyte));
+    const ends = Array.from({ length: 4 }, () => bytes.send(toReceiver('a', good), megabyte));
     for (const end of ends) end(false);
-    assert.equal(bytes.getSize('a', good), 'thin');
+    assert.equal(bytes.getSize(toReceiver('a', good)), 'thin');
   });
 
   test('lets full bodies to many new hosts wait for those in flight', () => {
     const { bytes } = create();
     const hosts = Array.from({ length: 17 }, (_, n) => new URL(`https://host${n}.example/`));
-    const ends = hosts.slice(0, 16).map((url) => bytes.send('a', url, megabyte));
-    assert.equal(bytes.getSize('a', hosts[16]!), 'later');
+    const ends = hosts.slice(0, 16).map((url) => bytes.send(toReceiver('a', url), megabyte));
+    assert.equal(bytes.getSize(toReceiver('a', hosts[16]!)), 'later');
     for (const end of ends) end(true);
-    assert.equal(bytes.getSize('a', hosts[16]!), 'full');
+    assert.equal(bytes.getSize(toReceiver('a', hosts[16]!)), 'full');
   });
 
   test('sets no bound for a host that accepts', () => {
     const { bytes, sendFull } = create();
     assert.equal(sendFull(good, true), 1_000);
-    const ends = Array.from({ length: 100 }, () => bytes.send('a', good, megabyte));
-    assert.equal(bytes.getSize('a', good), 'full');
+    const ends = Array.from({ length: 100 }, () => bytes.send(toReceiver('a', good), megabyte));
+    assert.equal(bytes.getSize(toReceiver('a', good)), 'full');
     ends[0]!(true);
   });
 
   test('sends full bodies again after the first that is accepted', () => {
     const { bytes, sendFull } = create();
     assert.equal(sendFull(good, false), 4);
-    bytes.send('a', good, 1_000)(true);
+    bytes.send(toReceiver('a', good), 1_000)(true);
     assert.equal(sendFull(good, false), 4);
     assert.equal(sendFull(good, true), 0);
   });
