@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { before, describe, test } from 'node:test';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { createKeyEntry } from '../support/api-keys.ts';
-import { createWireTask, startApiServer, type TestApiServerOptions } from '../support/api-server.ts';
-import { browser as executable } from '../support/browser.ts';
+import { createKeyEntry } from '../support/services/api-keys.ts';
+import { createWireTask, startApiServer, type TestApiServerOptions } from '../support/services/api-server.ts';
+import { browser as executable } from '../support/clients/browser/browser.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { noBrowser } from '../support/console/pages.ts';
-import { listen } from '../support/listen.ts';
+import { noBrowser } from '../support/clients/browser/pages.ts';
+import { listen } from '../support/network/listen.ts';
 
 const message = { messageId: 'm', role: 'ROLE_USER', parts: [{ text: 'hi' }] };
 const call = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'SendMessage', params: { message } });

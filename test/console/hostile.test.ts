@@ -5,9 +5,20 @@ import { before, describe, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { stringify } from 'yaml';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { findHazards, hostileMarkdown, hostileText, hostileWord, mark } from '../support/console/hostile.ts';
-import { noBrowser, startBrowser, waitForContent, type ConsoleBrowser } from '../support/console/pages.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
+import {
+  findHazards,
+  hostileMarkdown,
+  hostileText,
+  hostileWord,
+  mark,
+} from '../support/clients/browser/hostile.ts';
+import {
+  noBrowser,
+  startBrowser,
+  waitForContent,
+  type ConsoleBrowser,
+} from '../support/clients/browser/pages.ts';
+import { startScriptedStack } from '../support/services/scripted-stack.ts';
 import { isCompleted, type Stack } from '../support/stack.ts';
 import { writeTempFile } from '../support/temp-dir.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';

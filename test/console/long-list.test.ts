@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { measureScroll, scroll } from '../support/console/frames.ts';
-import { noBrowser, startBrowser, type ConsoleBrowser } from '../support/console/pages.ts';
+import { measureScroll, scroll } from '../support/clients/browser/frames.ts';
+import { noBrowser, startBrowser, type ConsoleBrowser } from '../support/clients/browser/pages.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 import { getPercentile } from '../tools/percentile.ts';
 

@@ -3,10 +3,15 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { findViolations } from '../support/console/accessibility.ts';
-import { noBrowser, startBrowser, waitForContent, type ConsoleBrowser } from '../support/console/pages.ts';
-import { sampleTasks } from '../support/console/samples.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
+import { findViolations } from '../support/clients/browser/accessibility.ts';
+import {
+  noBrowser,
+  startBrowser,
+  waitForContent,
+  type ConsoleBrowser,
+} from '../support/clients/browser/pages.ts';
+import { sampleTasks } from '../support/clients/browser/samples.ts';
+import { startScriptedStack } from '../support/services/scripted-stack.ts';
 
 const phone = { width: 390, height: 800 };
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { noBrowser, startBrowser, type ConsoleBrowser } from '../support/console/pages.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
+import { noBrowser, startBrowser, type ConsoleBrowser } from '../support/clients/browser/pages.ts';
+import { startScriptedStack } from '../support/services/scripted-stack.ts';
 import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 

@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../support/services/api-keys.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { noBrowser, signIn, startBrowser, type ConsoleBrowser } from '../support/console/pages.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
+import { noBrowser, signIn, startBrowser, type ConsoleBrowser } from '../support/clients/browser/pages.ts';
+import { startScriptedStack } from '../support/services/scripted-stack.ts';
 
 const hostile = [
   '# Heading <img src=x onerror="document.title=1">',

@@ -7,11 +7,17 @@ import { usageExtension, type Usage } from '#shared/domain/usage.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
 import { writeAgentFile } from '../support/agents/definition.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
-import { release, startSdkAgent, startV03SdkAgent } from '../support/sdk-agents.ts';
+import { getStepRuns, startScriptedStack } from '../support/services/scripted-stack.ts';
+import { release, startSdkAgent, startV03SdkAgent } from '../support/agents/sdk-agents.ts';
 import { isCompleted, type Stack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { getData, isWaiting, postAnswer, readChildren, submitCall } from '../support/waiting-tasks.ts';
+import {
+  getData,
+  isWaiting,
+  postAnswer,
+  readChildren,
+  submitCall,
+} from '../support/database/waiting-tasks.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
 
 const cleanup = createSuiteCleanup();

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { writeTempFile } from '../support/temp-dir.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { release, startSdkAgent } from '../support/sdk-agents.ts';
+import { release, startSdkAgent } from '../support/agents/sdk-agents.ts';
 import { isCompleted, startStack, type Stack, type TaskJson } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 

@@ -7,11 +7,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { aliceKey, apiKeysEnv, bobKey } from '../support/api-keys.ts';
-import { postJsonRpc, type JsonRpcAnswer } from '../support/json-rpc.ts';
-import { freePort } from '../support/ports.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
-import { isEventStream, readSse } from '../support/sse.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../support/services/api-keys.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../support/clients/json-rpc.ts';
+import { freePort } from '../support/network/ports.ts';
+import { startScriptedStack } from '../support/services/scripted-stack.ts';
+import { isEventStream, readSse } from '../support/clients/sse.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const seed = Number(process.env['MODEL_SEED'] ?? 20_261_122);

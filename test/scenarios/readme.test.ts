@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { before, describe, test, type TestContext } from 'node:test';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import { freePort } from '../support/ports.ts';
+import { freePort } from '../support/network/ports.ts';
 import { runNode } from '../support/processes/processes.ts';
 import { isCompleted, startStack, type Stack, type TaskJson } from '../support/stack.ts';
 import { writeTempFile } from '../support/temp-dir.ts';

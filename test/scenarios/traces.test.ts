@@ -8,8 +8,8 @@ import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { writeAgentFile } from '../support/agents/definition.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
-import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
-import { caller, completeTracedTask } from '../support/otlp/traced-task.ts';
+import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/fakes/otlp/receiver.ts';
+import { caller, completeTracedTask } from '../support/fakes/otlp/traced-task.ts';
 import { startStack, type RunningService } from '../support/stack.ts';
 import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 

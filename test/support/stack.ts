@@ -18,8 +18,8 @@ import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub
 import type { Cleanup } from './cleanup.ts';
 import { contentEnv } from './database/contents.ts';
 import { createTestDatabase, openTestPool } from './database/postgres.ts';
-import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
-import { freePort } from './ports.ts';
+import { callJsonRpc, type JsonRpcAnswer } from './clients/json-rpc.ts';
+import { freePort } from './network/ports.ts';
 import { runNode, type RunningProcess } from './processes/processes.ts';
 import { waitFor } from './wait-for.ts';
 

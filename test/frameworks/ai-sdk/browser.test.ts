@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { launchBrowser, noBrowser } from '../../support/console/pages.ts';
+import { launchBrowser, noBrowser } from '../../support/clients/browser/pages.ts';
 import { startRig } from '../support/kill-workers.ts';
 import { firstHalf } from './agents/paused-story.ts';
 import { story } from './agents/story.ts';

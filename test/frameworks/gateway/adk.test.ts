@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { assertDelivered, getText, startGateway, startUpstream } from '../../support/gateways.ts';
+import { assertDelivered, getText, startGateway, startUpstream } from '../../support/agents/gateways.ts';
 import { isCompleted } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -7,9 +7,9 @@ import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 import { TooManyRequestsError, UnavailableError } from '#services/api/handler/errors.ts';
 import { createAdmission, type Admit } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
-import { createKeyEntry } from '../../support/api-keys.ts';
+import { createKeyEntry } from '../../support/services/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
-import { createLineLog } from '../../support/log-lines.ts';
+import { createLineLog } from '../../support/processes/log-lines.ts';
 
 const silent = createLogger('test', 'silent');
 

@@ -17,10 +17,10 @@ import { toSecurity } from '#services/api/auth/security.ts';
 import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 import { TooManyRequestsError, UnavailableError } from '#services/api/handler/errors.ts';
 import { TokenBuckets } from '#services/api/limits/token-buckets.ts';
-import { sha256 } from '../../support/api-keys.ts';
-import { startApiServer } from '../../support/api-server.ts';
+import { sha256 } from '../../support/services/api-keys.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
-import { listen } from '../../support/listen.ts';
+import { listen } from '../../support/network/listen.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 
 const base = {

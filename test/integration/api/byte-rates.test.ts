@@ -8,8 +8,8 @@ import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { nextStep } from '#services/api/handler/call-state.ts';
 import { ByteRates } from '#services/api/limits/byte-rates.ts';
 import { LargeWork } from '#shared/runtime/large-work.ts';
-import { createWireTask, startApiServer } from '../../support/api-server.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
+import { createWireTask, startApiServer } from '../../support/services/api-server.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
 
 describe('the bytes of a caller', () => {
   test('are charged to it alone, and come back with time', () => {

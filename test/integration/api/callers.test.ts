@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
-import { freePort } from '../../support/ports.ts';
-import { createRawGrpc } from '../../support/raw-bindings.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
+import { freePort } from '../../support/network/ports.ts';
+import { createRawGrpc } from '../../support/clients/raw-bindings.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -5,9 +5,9 @@ import { before, describe, test } from 'node:test';
 import { AgentCard, verifyAgentCardSignature } from '@a2a-js/sdk';
 import { createRemoteJWKSet, exportJWK, flattenedVerify, generateKeyPair, type JWK } from 'jose';
 import { toCanonicalJson } from '#shared/agent/canonical-hash.ts';
-import { apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
 import { type Cleanup, createSuiteCleanup } from '../../support/cleanup.ts';
-import { callJsonRpc, postJsonRpc } from '../../support/json-rpc.ts';
+import { callJsonRpc, postJsonRpc } from '../../support/clients/json-rpc.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 

@@ -8,7 +8,7 @@ import { listen as listenOn } from '#shared/runtime/listen.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { limitConnections } from '#services/api/limits/connections.ts';
 import { closeSlowReaders } from '#services/api/limits/slow-readers.ts';
-import { startApiServer } from '../../support/api-server.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
 import type { Cleanup } from '../../support/cleanup.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -4,7 +4,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { UnavailableError } from '#services/api/handler/errors.ts';
-import { startApiServer } from '../../support/api-server.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 async function open(t: TestContext): Promise<Db> {

@@ -7,7 +7,7 @@ import { afterEach, before, describe, test } from 'node:test';
 import { A2A_ERROR_CODE as code } from '@a2a-js/sdk/errors';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
+import type { JsonRpcAnswer } from '../../support/clients/json-rpc.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
 
 describe('errors of the api service', () => {

@@ -5,10 +5,14 @@ import { once } from 'node:events';
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
 import { describe, test, type TestContext } from 'node:test';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
-import { startApiServer, createWireTask, type TestApiServerOptions } from '../../support/api-server.ts';
-import { browser, openPage } from '../../support/browser.ts';
-import { listen } from '../../support/listen.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
+import {
+  startApiServer,
+  createWireTask,
+  type TestApiServerOptions,
+} from '../../support/services/api-server.ts';
+import { browser, openPage } from '../../support/clients/browser/browser.ts';
+import { listen } from '../../support/network/listen.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const localHosts = new Set(['localhost', '127.0.0.1', '[::1]', 'agent.example']);

@@ -7,10 +7,10 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { skipIfEncrypted } from '../../support/database/contents.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { readSse } from '../../support/sse.ts';
+import type { JsonRpcAnswer } from '../../support/clients/json-rpc.ts';
+import { readSse } from '../../support/clients/sse.ts';
 import { startStack, type Stack, type TaskJson } from '../../support/stack.ts';
 
 interface TestCaller {

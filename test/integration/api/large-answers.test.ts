@@ -9,8 +9,8 @@ import { SendMessageRequest } from '@a2a-js/sdk';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { freePort } from '../../support/ports.ts';
+import type { JsonRpcAnswer } from '../../support/clients/json-rpc.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
 
 const MiB = 1024 * 1024;

@@ -5,11 +5,11 @@ import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
-import { freePort } from '../../support/ports.ts';
-import { connectGrpc, encodeLargeSend, startCall } from '../../support/raw-grpc.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
+import { freePort } from '../../support/network/ports.ts';
+import { connectGrpc, encodeLargeSend, startCall } from '../../support/clients/raw-grpc.ts';
 import { startStack, type RunningService, type Stack, type TaskJson } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -12,14 +12,14 @@ import { createUsageRecorder, type UsageRecorder } from '#shared/db/owners/usage
 import { createUsageReader } from '#shared/db/owners/usage.ts';
 import { createAccept, type Accept } from '#shared/db/tasks/accept.ts';
 import type { OwnerLimits } from '#shared/domain/owner-limits.ts';
-import { sha256 } from '../../support/api-keys.ts';
+import { sha256 } from '../../support/services/api-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { freePort } from '../../support/ports.ts';
-import { noLimits } from '../../support/quotas.ts';
-import { createRawGrpc, createRawRest } from '../../support/raw-bindings.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/clients/json-rpc.ts';
+import { freePort } from '../../support/network/ports.ts';
+import { noLimits } from '../../support/services/quotas.ts';
+import { createRawGrpc, createRawRest } from '../../support/clients/raw-bindings.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -10,11 +10,11 @@ import { createLogger } from '#shared/runtime/log.ts';
 import type { Wakeup } from '#shared/domain/wakeup.ts';
 import { createPushConfigs } from '#services/api/handler/push-configs.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
-import { startApiServer } from '../../support/api-server.ts';
-import { checkAnswers } from '../../support/openapi.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
+import { checkAnswers } from '../../support/clients/openapi.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { noLimits, unlimitedQuotas } from '../../support/quotas.ts';
+import { noLimits, unlimitedQuotas } from '../../support/services/quotas.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
 type Json = any;

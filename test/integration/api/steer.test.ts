@@ -26,8 +26,8 @@ import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts'
 import { LargeWork } from '#shared/runtime/large-work.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
 import { skipIfEncrypted } from '../../support/database/contents.ts';
-import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../../support/api-keys.ts';
-import { startApiServer } from '../../support/api-server.ts';
+import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../../support/services/api-keys.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import {
   claimTask,
@@ -38,9 +38,9 @@ import {
 } from '../../support/database/new-task.ts';
 import { findReads } from '../../support/database/plan.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { checkAnswers } from '../../support/openapi.ts';
-import { noLimits, unlimitedQuotas } from '../../support/quotas.ts';
-import { readSse } from '../../support/sse.ts';
+import { checkAnswers } from '../../support/clients/openapi.ts';
+import { noLimits, unlimitedQuotas } from '../../support/services/quotas.ts';
+import { readSse } from '../../support/clients/sse.ts';
 import { encryptor, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would

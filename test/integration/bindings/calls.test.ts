@@ -5,8 +5,8 @@ import { describe, test } from 'node:test';
 import type { AgentCard, StreamResponse } from '@a2a-js/sdk';
 import { getSignal } from '#services/api/handler/call-state.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
-import { activateAll, createWireTask, getTask, startApiServer } from '../../support/api-server.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
+import { activateAll, createWireTask, getTask, startApiServer } from '../../support/services/api-server.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
 
 const required = 'https://example.com/extensions/needed/v1';
 const optional = 'https://example.com/extensions/other/v1';

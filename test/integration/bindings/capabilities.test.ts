@@ -4,13 +4,13 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import {
   createRawGrpc,
   createRawJsonRpc,
   createRawRest,
   type RawBinding,
-} from '../../support/raw-bindings.ts';
+} from '../../support/clients/raw-bindings.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 
 const extension = 'https://example.com/ext/terms/v1';

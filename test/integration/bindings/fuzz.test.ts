@@ -9,10 +9,10 @@ import * as fc from 'fast-check';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
 import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 import { RetryLaterError } from '#services/api/handler/errors.ts';
-import { createKeyEntry } from '../../support/api-keys.ts';
+import { createKeyEntry } from '../../support/services/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
-import { createHostileRequests, type HostileRequest } from '../../support/hostile/requests.ts';
-import { createHostileV03Requests } from '../../support/hostile/v03-requests.ts';
+import { createHostileRequests, type HostileRequest } from '../../support/clients/hostile/requests.ts';
+import { createHostileV03Requests } from '../../support/clients/hostile/v03-requests.ts';
 import { startStack } from '../../support/stack.ts';
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 20_261_122);

@@ -17,9 +17,14 @@ import { service as healthService } from 'grpc-health-check';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { LargeWork } from '#shared/runtime/large-work.ts';
 import { getSignal } from '#services/api/handler/call-state.ts';
-import { createKeyEntry } from '../../support/api-keys.ts';
-import { createWireTask, startApiServer } from '../../support/api-server.ts';
-import { connectGrpc, encodeLargeSend, encodeLargeV03Send, startCall } from '../../support/raw-grpc.ts';
+import { createKeyEntry } from '../../support/services/api-keys.ts';
+import { createWireTask, startApiServer } from '../../support/services/api-server.ts';
+import {
+  connectGrpc,
+  encodeLargeSend,
+  encodeLargeV03Send,
+  startCall,
+} from '../../support/clients/raw-grpc.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const auth: AuthConfig = {

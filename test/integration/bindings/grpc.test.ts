@@ -15,7 +15,7 @@ import {
 } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import { getSignal } from '#services/api/handler/call-state.ts';
-import { activateAll, createWireTask, startApiServer } from '../../support/api-server.ts';
+import { activateAll, createWireTask, startApiServer } from '../../support/services/api-server.ts';
 import type { Cleanup } from '../../support/cleanup.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- a generic client has no types

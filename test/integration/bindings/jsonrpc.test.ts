@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import type { Task } from '@a2a-js/sdk';
 import { InternalError } from '#services/api/handler/errors.ts';
 import { QuotaExceededError } from '#services/api/limits/quota-error.ts';
-import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
+import { bodyLimitBytes, getTask, startApiServer } from '../../support/services/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 const v03 = { 'a2a-version': '0.3' };

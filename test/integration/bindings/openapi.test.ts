@@ -4,9 +4,15 @@ import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { restPath } from '#services/api/bindings/rest/rest.ts';
 import { toReadablePath } from '#services/api/bindings/rest/routes.ts';
-import { startApiServer } from '../../support/api-server.ts';
-import { startApiService } from '../../support/api-service.ts';
-import { DocumentCheck, escape, readDocument, resolve, type OpenApiDocument } from '../../support/openapi.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
+import { startApiService } from '../../support/services/api-service.ts';
+import {
+  DocumentCheck,
+  escape,
+  readDocument,
+  resolve,
+  type OpenApiDocument,
+} from '../../support/clients/openapi.ts';
 
 const page = 'a page for browsers';
 

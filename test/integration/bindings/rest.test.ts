@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { before, beforeEach, describe, test } from 'node:test';
 import { TaskState, type Task } from '@a2a-js/sdk';
-import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
+import { bodyLimitBytes, getTask, startApiServer } from '../../support/services/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { checkAnswers } from '../../support/openapi.ts';
+import { checkAnswers } from '../../support/clients/openapi.ts';
 
 interface RequestOptions {
   method?: string;

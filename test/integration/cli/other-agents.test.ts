@@ -4,10 +4,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { describe, test } from 'node:test';
 import { AgentCard, generateAgentCardSignature } from '@a2a-js/sdk';
-import { runCli } from '../../support/cli.ts';
-import { testCliWithAgent } from '../../support/cli-with-agent.ts';
-import { listen } from '../../support/listen.ts';
-import { startSdkAgent } from '../../support/sdk-agents.ts';
+import { runCli } from '../../support/clients/cli.ts';
+import { testCliWithAgent } from '../../support/clients/cli-with-agent.ts';
+import { listen } from '../../support/network/listen.ts';
+import { startSdkAgent } from '../../support/agents/sdk-agents.ts';
 
 describe('longhaul with other agents', () => {
   testCliWithAgent('1.0 over JSON-RPC', '1.0', (t) => startSdkAgent(t, 'JSONRPC'));

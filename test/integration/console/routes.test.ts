@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { brotliCompressSync } from 'node:zlib';
 import { buildConsole } from '../../../console/build.ts';
-import { startApiServer } from '../../support/api-server.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
 
 const files = {
   html: '<script src="{{base}}/console/assets/main-1.js"></script>',

@@ -24,7 +24,7 @@ import { decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { skipIfEncrypted } from '../../support/database/contents.ts';
 import { newWebhook } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { noLimits } from '../../support/quotas.ts';
+import { noLimits } from '../../support/services/quotas.ts';
 
 const { db } = await connectToTestDatabase();
 const encryptor = createEncryptor(parseEncryptionKeys(`test:${randomBytes(32).toString('base64')}`).keys);

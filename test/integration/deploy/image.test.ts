@@ -15,7 +15,7 @@ import { after, describe, test } from 'node:test';
 import { buildImage, isSentToBuilder, readDockerfile, removeImage } from '../../support/deploy/image.ts';
 import { run } from '../../support/deploy/scripts.ts';
 import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { AgentSkill } from '@a2a-js/sdk';
-import { startApiServer } from '../../support/api-server.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
 import { runScript } from '../../support/deploy/scripts.ts';
 
 const isMissing = ['curl', 'python3'].some((name) => spawnSync(name, ['--version']).status !== 0);

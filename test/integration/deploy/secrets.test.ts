@@ -7,7 +7,7 @@ import { createEncryptor, requireEncryptionKeys, DecryptionError } from '#shared
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { startSecretManager } from '../../support/fakes/secret-manager.ts';
-import { createLineLog } from '../../support/log-lines.ts';
+import { createLineLog } from '../../support/processes/log-lines.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';

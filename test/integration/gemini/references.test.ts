@@ -5,7 +5,7 @@ import { before, describe, test } from 'node:test';
 import { respond } from '#services/local/offline-model/responder.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
 import { writeAgentFile } from '../../support/agents/definition.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { startStack, type Stack, type TaskJson } from '../../support/stack.ts';
 

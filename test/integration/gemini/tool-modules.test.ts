@@ -13,7 +13,7 @@ import { loadAgent, loadPowers } from '#services/worker/agent/load.ts';
 import { loadToolModules } from '#services/worker/agent/tools/modules.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
-import { createLineLog } from '../../support/log-lines.ts';
+import { createLineLog } from '../../support/processes/log-lines.ts';
 import { useOfflineModel } from './use-offline-model.ts';
 
 const example = 'docs/agents/orders.yaml';

@@ -9,7 +9,7 @@ import {
   startEmulator,
   startWithQueue,
   waitUntilRemoved,
-} from '../../support/cloud-tasks.ts';
+} from '../../support/fakes/cloud-tasks.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 describe('Cloud Tasks emulator: tasks', () => {

@@ -8,7 +8,7 @@ import {
   startEmulator,
   startWithQueue,
   waitUntilRemoved,
-} from '../../support/cloud-tasks.ts';
+} from '../../support/fakes/cloud-tasks.ts';
 
 describe('Cloud Tasks emulator: queues', () => {
   test('limits the rate and the concurrency of dispatches', async (t) => {

@@ -16,7 +16,7 @@ import { Client } from 'pg';
 import { findPostgresPackage, findPostgresBinaries } from '#services/local/postgres/binaries.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
 import { canEnter, getNobody } from '#services/local/processes/system-user.ts';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { isAlive, runNode, waitUntilGone, getUserId } from '../../support/processes/processes.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { testContract } from '../../support/pubsub-contract/contract.ts';
-import { startLocalEmulator } from '../../support/pubsub-contract/emulators.ts';
-import { Kit } from '../../support/pubsub-contract/kit.ts';
+import { testContract } from '../../support/pubsub/contract.ts';
+import { startLocalEmulator } from '../../support/pubsub/emulators.ts';
+import { Kit } from '../../support/pubsub/kit.ts';
 
 describe('Pub/Sub emulator', { concurrency: true }, () => {
   testContract('local', startLocalEmulator);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { isAlive, runNode, waitUntilGone, type RunningProcess } from '../../support/processes/processes.ts';
 import type { FakeChild } from '../../support/processes/supervisor-holder.ts';
 

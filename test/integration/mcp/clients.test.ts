@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { resultFromTaskOutcome } from '@modelcontextprotocol/ext-tasks/client';
 import { approvalExtension, createApprovalPart, createApprovalRequest } from '#shared/agent/approval.ts';
-import { aliceKey, apiKeysEnv } from '../../support/api-keys.ts';
-import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { aliceKey, apiKeysEnv } from '../../support/services/api-keys.ts';
+import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { connectClient, openTaskSession, type Revision } from '../../support/mcp-clients.ts';
-import { callMcp, type Json } from '../../support/mcp.ts';
-import { playTurn } from '../../support/tasks.ts';
+import { connectClient, openTaskSession, type Revision } from '../../support/clients/mcp-clients.ts';
+import { callMcp, type Json } from '../../support/clients/mcp.ts';
+import { playTurn } from '../../support/database/tasks.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const revisions: Revision[] = ['2026-07-28', '2025-11-25'];

@@ -1,11 +1,18 @@
 /** MCP at the front door, over HTTP on a real database: its tools, its revisions and its rules. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
-import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
+import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { callMcp, knowsTasks, modern, postMcp, type Json, type McpOptions } from '../../support/mcp.ts';
-import { playTurn } from '../../support/tasks.ts';
+import {
+  callMcp,
+  knowsTasks,
+  modern,
+  postMcp,
+  type Json,
+  type McpOptions,
+} from '../../support/clients/mcp.ts';
+import { playTurn } from '../../support/database/tasks.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const legacy = '2025-11-25';

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { approvalExtension, createApprovalPart, createApprovalRequest } from '#shared/agent/approval.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
-import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
+import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import {
   callMcp,
@@ -13,9 +13,9 @@ import {
   tasksExtension,
   type Json,
   type McpOptions,
-} from '../../support/mcp.ts';
-import { readSse } from '../../support/sse.ts';
-import { playTurn } from '../../support/tasks.ts';
+} from '../../support/clients/mcp.ts';
+import { readSse } from '../../support/clients/sse.ts';
+import { playTurn } from '../../support/database/tasks.ts';
 import { testLegacyTasks } from './tasks/legacy.ts';
 
 const legacy = '2025-11-25';

@@ -6,9 +6,9 @@ import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { operationScopes } from '#services/api/handler/scopes.ts';
 import { createAuditLog } from '#shared/runtime/audit.ts';
-import { sha256 } from '../../support/api-keys.ts';
-import { startApiServer } from '../../support/api-server.ts';
-import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { sha256 } from '../../support/services/api-keys.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
+import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createCleanup, createSuiteCleanup } from '../../support/cleanup.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 

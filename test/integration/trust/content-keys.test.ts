@@ -29,7 +29,7 @@ import {
 } from '../../support/database/contents.ts';
 import { claimTask, createStatePayload, newMessage, newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { noLimits } from '../../support/quotas.ts';
+import { noLimits } from '../../support/services/quotas.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 // Another than in contents.test.ts, which searches the log of the same server: this file stores it in clear too.

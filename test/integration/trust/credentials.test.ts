@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
-import { sha256 } from '../../support/api-keys.ts';
-import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { sha256 } from '../../support/services/api-keys.ts';
+import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import type { RawBinding } from '../../support/raw-bindings.ts';
-import { readSse, type SseEvent } from '../../support/sse.ts';
+import type { RawBinding } from '../../support/clients/raw-bindings.ts';
+import { readSse, type SseEvent } from '../../support/clients/sse.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 
 const key = (name: string): Record<string, string> => ({ 'x-api-key': `${name}-key` });

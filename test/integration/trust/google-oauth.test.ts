@@ -13,7 +13,7 @@ import { AuthFailures } from '#services/api/limits/auth-failures.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { listen } from '../../support/listen.ts';
+import { listen } from '../../support/network/listen.ts';
 
 const client = '1234.apps.googleusercontent.com';
 

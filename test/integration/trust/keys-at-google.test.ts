@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { isPassing } from '#shared/db/client/errors.ts';
 import { createKeyBucket } from '#shared/gcp/key-bucket.ts';
 import { createKmsMasterKey } from '#shared/gcp/kms.ts';
-import { listen } from '../../support/listen.ts';
+import { listen } from '../../support/network/listen.ts';
 
 describe('keys at Google', () => {
   const auth = async () => {

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { aliceKey, apiKeysEnv, sha256 } from '../../support/api-keys.ts';
-import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { aliceKey, apiKeysEnv, sha256 } from '../../support/services/api-keys.ts';
+import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { checkAnswers } from '../../support/openapi.ts';
+import { checkAnswers } from '../../support/clients/openapi.ts';
 import { createClaimedTask, newTask } from '../../support/database/new-task.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would

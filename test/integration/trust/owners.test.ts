@@ -8,9 +8,9 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { sql } from 'kysely';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../../support/api-keys.ts';
-import { startApiServer } from '../../support/api-server.ts';
-import { startApiService, type TestApiService } from '../../support/api-service.ts';
+import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../../support/services/api-keys.ts';
+import { startApiServer } from '../../support/services/api-server.ts';
+import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 interface TestCaller {

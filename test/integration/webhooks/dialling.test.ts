@@ -11,7 +11,7 @@ import { createPost } from '#services/dispatcher/post.ts';
 import { dial } from '#shared/net/dial.ts';
 import { createGuardedAgent, ForbiddenAddressError } from '#shared/net/guarded-agent.ts';
 import { createResolve } from '#shared/net/resolve.ts';
-import { createAuthority, hasOpenSsl, type Certificate } from '../../support/certificates.ts';
+import { createAuthority, hasOpenSsl, type Certificate } from '../../support/network/certificates.ts';
 import { createSuiteCleanup, type Cleanup } from '../../support/cleanup.ts';
 import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { runNode } from '../../support/processes/processes.ts';

@@ -5,7 +5,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT, type JWK, type JWTPayload } from 'jose';
 import { CallerError, createCheckCaller, type CheckCaller } from '#shared/gcp/caller-auth.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
-import { listen } from '../../support/listen.ts';
+import { listen } from '../../support/network/listen.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 

@@ -12,7 +12,7 @@ import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks } from '#shared/crypto/signing-keys.ts';
 import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';

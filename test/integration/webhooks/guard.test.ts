@@ -5,7 +5,7 @@ import { createResolve } from '#shared/net/resolve.ts';
 import { defaultWebhookOptions } from '#shared/webhooks/options.ts';
 import { createPushConfigs } from '#services/api/handler/push-configs.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { unlimitedQuotas } from '../../support/quotas.ts';
+import { unlimitedQuotas } from '../../support/services/quotas.ts';
 import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { readAttempts, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';

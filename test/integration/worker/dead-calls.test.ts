@@ -5,8 +5,8 @@ import { describe, test, type TestContext } from 'node:test';
 import { Agent, fetch } from 'undici';
 import { createConnector, resolveLocally } from '#shared/net/connector.ts';
 import { endDeadCalls } from '#services/worker/agent/dead-calls.ts';
-import { listen } from '../../support/listen.ts';
-import { startSilentProxy } from '../../support/silent-proxy.ts';
+import { listen } from '../../support/network/listen.ts';
+import { startSilentProxy } from '../../support/network/silent-proxy.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 /** Starts a server that answers only HEAD, behind a proxy. */

@@ -6,10 +6,10 @@ import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { skipIfEncrypted } from '../../support/database/contents.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { openTestPool } from '../../support/database/postgres.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { startScriptedStack } from '../../support/services/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 

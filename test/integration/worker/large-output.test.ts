@@ -10,8 +10,8 @@ import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { maxArtifactsBytes, maxEventBytes } from '#shared/domain/sizes.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
-import { freePort } from '../../support/ports.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { writeAgentFile } from '../../support/agents/definition.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { startScriptedStack } from '../../support/services/scripted-stack.ts';
 import type { Stack, TaskJson } from '../../support/stack.ts';
 import type { Receiver } from '../../support/webhooks/receiver.ts';
 

@@ -7,8 +7,8 @@ import { createLogger } from '#shared/runtime/log.ts';
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { pullWakeups } from '#services/worker/intake/pull.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { Inbox } from '../../support/pubsub-contract/inbox.ts';
-import { Kit } from '../../support/pubsub-contract/kit.ts';
+import { Inbox } from '../../support/pubsub/inbox.ts';
+import { Kit } from '../../support/pubsub/kit.ts';
 
 test('receives as many wake-ups as the worker has room for', { timeout: 60_000 }, async (t) => {
   const emulator = await startPubSubEmulator({ port: 0 });

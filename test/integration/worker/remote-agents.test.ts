@@ -20,8 +20,8 @@ import { createRemoteAgents } from '#services/worker/agent/remote/agents.ts';
 import { agentTimes, type AgentTimes } from '#services/worker/agent/remote/fetch.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
-import { listen } from '../../support/listen.ts';
-import { startSdkAgent, startV03SdkAgent } from '../../support/sdk-agents.ts';
+import { listen } from '../../support/network/listen.ts';
+import { startSdkAgent, startV03SdkAgent } from '../../support/agents/sdk-agents.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const secrets = new Map([['TOKEN', 's3cret']]);

@@ -14,8 +14,8 @@ import { followTask, type Followed } from '#services/worker/turn/relay/follow.ts
 import type { Mirror } from '#services/worker/turn/relay/mirror.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { textOf } from '#shared/domain/message.ts';
-import { listen } from '../../support/listen.ts';
-import { release, startSdkAgent, startV03SdkAgent } from '../../support/sdk-agents.ts';
+import { listen } from '../../support/network/listen.ts';
+import { release, startSdkAgent, startV03SdkAgent } from '../../support/agents/sdk-agents.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const { signal } = new AbortController();

@@ -11,7 +11,7 @@ import { createMcpTools } from '#services/worker/agent/mcp/tools.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 import type { MemoryTurnOptions } from '../../support/agents/memory-turn-options.ts';
 import { createMcpTool, startScriptedMcp, textResult } from '../../support/fakes/scripted-mcp.ts';
-import { listen } from '../../support/listen.ts';
+import { listen } from '../../support/network/listen.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createTool, definitionWithoutTools, useOfflineModel } from '../gemini/use-offline-model.ts';
 

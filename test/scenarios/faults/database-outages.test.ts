@@ -1,8 +1,8 @@
 /** Outages of the database that outlast the leases of workers. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
-import { startSilentProxy, type SilentProxy } from '../../support/silent-proxy.ts';
+import { getStepRuns, startScriptedStack } from '../../support/services/scripted-stack.ts';
+import { startSilentProxy, type SilentProxy } from '../../support/network/silent-proxy.ts';
 import { isCompleted } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test, type TestContext } from 'node:test';
 import { faultPointNames, type FaultPointName } from '#shared/runtime/fault-points.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
+import { getStepRuns, startScriptedStack } from '../../support/services/scripted-stack.ts';
 import { isCompleted, type ServiceKind, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver, type Receiver } from '../../support/webhooks/receiver.ts';

@@ -1,12 +1,18 @@
 /** Gateways whose workers, and the agents behind them, are killed in the middle of tasks. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { assertDelivered, getText, readChunks, startGateway, startUpstream } from '../../support/gateways.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
+import {
+  assertDelivered,
+  getText,
+  readChunks,
+  startGateway,
+  startUpstream,
+} from '../../support/agents/gateways.ts';
+import { startScriptedStack } from '../../support/services/scripted-stack.ts';
 import { isCompleted } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
-const sdkAgent = 'test/support/sdk-agent-main.ts';
+const sdkAgent = 'test/support/agents/sdk-agent-main.ts';
 
 describe('a gateway whose worker is killed', () => {
   test('stores no chunk twice and loses none', async (t) => {

@@ -4,13 +4,13 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { startMcpTasks } from '../../support/fakes/mcp-tasks.ts';
-import { callMcp, knowsTasks, postMcp, type Json } from '../../support/mcp.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
-import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
-import { readSse } from '../../support/sse.ts';
+import { callMcp, knowsTasks, postMcp, type Json } from '../../support/clients/mcp.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
+import { getStepRuns, startScriptedStack } from '../../support/services/scripted-stack.ts';
+import { readSse } from '../../support/clients/sse.ts';
 import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
-import { isWaiting } from '../../support/waiting-tasks.ts';
+import { isWaiting } from '../../support/database/waiting-tasks.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver, type Receiver } from '../../support/webhooks/receiver.ts';
 

@@ -5,7 +5,7 @@ import { createAccept, type NewTask } from '#shared/db/tasks/accept.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { newFollowUp, newMessage, newTask } from '../../support/database/new-task.ts';
 import { openTestPool } from '../../support/database/postgres.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { startScriptedStack } from '../../support/services/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -4,8 +4,8 @@ import { createServer, request as sendRequest } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { textOf } from '#shared/domain/message.ts';
-import { listen } from '../../support/listen.ts';
-import { createPubSubClient } from '../../support/pubsub-client.ts';
+import { listen } from '../../support/network/listen.ts';
+import { createPubSubClient } from '../../support/pubsub/client.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

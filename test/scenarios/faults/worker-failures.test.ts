@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { writeAgentFile } from '../../support/agents/definition.ts';
-import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
+import { getStepRuns, startScriptedStack } from '../../support/services/scripted-stack.ts';
 import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';

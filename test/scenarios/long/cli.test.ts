@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Webhook } from 'standardwebhooks';
 import { before, describe, test } from 'node:test';
-import { runCli, runCliInTerminal, noTerminal, type CliOptions } from '../../support/cli.ts';
+import { runCli, runCliInTerminal, noTerminal, type CliOptions } from '../../support/clients/cli.ts';
 import type { RunResult } from '../../support/processes/run.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { runNode } from '../../support/processes/processes.ts';

@@ -7,10 +7,16 @@ import { usageExtension, type Usage } from '#shared/domain/usage.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
 import { writeAgentFile } from '../../support/agents/definition.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
+import { getStepRuns, startScriptedStack } from '../../support/services/scripted-stack.ts';
 import { isCompleted, type RunningService, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { getData, isWaiting, postAnswer, readChildren, submitCall } from '../../support/waiting-tasks.ts';
+import {
+  getData,
+  isWaiting,
+  postAnswer,
+  readChildren,
+  submitCall,
+} from '../../support/database/waiting-tasks.ts';
 import type { Receiver } from '../../support/webhooks/receiver.ts';
 
 const cleanup = createSuiteCleanup();

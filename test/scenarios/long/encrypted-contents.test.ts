@@ -4,9 +4,9 @@ import { before, describe, test } from 'node:test';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { createContentKey, searchTables } from '../../support/database/contents.ts';
 import { openTestPool } from '../../support/database/postgres.ts';
-import { postJsonRpc } from '../../support/json-rpc.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
-import { readSse } from '../../support/sse.ts';
+import { postJsonRpc } from '../../support/clients/json-rpc.ts';
+import { startScriptedStack } from '../../support/services/scripted-stack.ts';
+import { readSse } from '../../support/clients/sse.ts';
 import { isCompleted, type Stack } from '../../support/stack.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
 import { priorityExtension } from '#services/api/extensions/priority.ts';
-import { aliceKey, apiKeysEnv, bobKey, carolKey } from '../../support/api-keys.ts';
-import { freePort } from '../../support/ports.ts';
-import { createPubSubClient } from '../../support/pubsub-client.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { aliceKey, apiKeysEnv, bobKey, carolKey } from '../../support/services/api-keys.ts';
+import { freePort } from '../../support/network/ports.ts';
+import { createPubSubClient } from '../../support/pubsub/client.ts';
+import { startScriptedStack } from '../../support/services/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
-import { trackCalls } from '../../support/tracked-tool.ts';
+import { trackCalls } from '../../support/agents/tracked-tool.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const keys = { alice: aliceKey, bob: bobKey, carol: carolKey };

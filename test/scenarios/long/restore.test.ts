@@ -10,7 +10,7 @@ import { grantTables } from '#shared/db/schema/provision.ts';
 import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import { startArchivedServer } from '../../support/database/archived-server.ts';
 import { openTestPool } from '../../support/database/postgres.ts';
-import { getStepRuns, scriptedAgent, startScriptedStack } from '../../support/scripted-stack.ts';
+import { getStepRuns, scriptedAgent, startScriptedStack } from '../../support/services/scripted-stack.ts';
 import { isCompleted, type RunningService, type ServiceKind } from '../../support/stack.ts';
 import { startReceiver, type Receiver } from '../../support/webhooks/receiver.ts';
 import { waitFor } from '../../support/wait-for.ts';

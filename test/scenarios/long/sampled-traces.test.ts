@@ -1,8 +1,8 @@
 /** Telemetry with a sampler that follows the caller, and with messages. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { startOtlpReceiver } from '../../support/otlp/receiver.ts';
-import { completeTracedTask } from '../../support/otlp/traced-task.ts';
+import { startOtlpReceiver } from '../../support/fakes/otlp/receiver.ts';
+import { completeTracedTask } from '../../support/fakes/otlp/traced-task.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
 
 describe('telemetry with a parent-based sampler', () => {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { getStepRuns } from '../../support/scripted-stack.ts';
-import { readSse } from '../../support/sse.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/clients/json-rpc.ts';
+import { getStepRuns } from '../../support/services/scripted-stack.ts';
+import { readSse } from '../../support/clients/sse.ts';
 import { isCompleted, type TaskJson } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { stack, tool } from './stack.ts';

@@ -4,8 +4,8 @@
  */
 import { before } from 'node:test';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { freePort } from '../../support/ports.ts';
-import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { freePort } from '../../support/network/ports.ts';
+import { startScriptedStack } from '../../support/services/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
 import type { Receiver } from '../../support/webhooks/receiver.ts';
 

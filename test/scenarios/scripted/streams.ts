@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
-import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { isEventStream, readSse, type SseEvent } from '../../support/sse.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/clients/json-rpc.ts';
+import { isEventStream, readSse, type SseEvent } from '../../support/clients/sse.ts';
 import { isCompleted } from '../../support/stack.ts';
 import { apiUrls, stack, tool } from './stack.ts';
 

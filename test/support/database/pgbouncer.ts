@@ -7,7 +7,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { runGuarded } from '#services/local/processes/guard.ts';
 import { getDatabaseUser } from '#services/local/processes/system-user.ts';
-import { freePort } from '../ports.ts';
+import { freePort } from '../network/ports.ts';
 
 export interface PgBouncer {
   readonly port: number;

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK, type JWTPayload } from 'jose';
 import type { Cleanup } from '../cleanup.ts';
-import { listen } from '../listen.ts';
+import { listen } from '../network/listen.ts';
 
 type Claims = { [K in keyof JWTPayload]: JWTPayload[K] | undefined };
 

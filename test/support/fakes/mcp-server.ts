@@ -13,7 +13,7 @@ import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Cleanup } from '../cleanup.ts';
-import { freePort } from '../ports.ts';
+import { freePort } from '../network/ports.ts';
 import { runNode, type RunningProcess } from '../processes/processes.ts';
 import { waitFor } from '../wait-for.ts';
 

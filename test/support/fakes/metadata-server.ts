@@ -1,7 +1,7 @@
 /** Google's metadata server, which issues access and identity tokens for the service account on Cloud Run. */
 import { createServer } from 'node:http';
 import type { TestContext } from 'node:test';
-import { listen } from '../listen.ts';
+import { listen } from '../network/listen.ts';
 
 export interface MetadataServer {
   readonly host: string;

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Cleanup } from '../cleanup.ts';
-import { listen } from '../listen.ts';
+import { listen } from '../network/listen.ts';
 import { waitFor } from '../wait-for.ts';
 
 /** A result or an error of JSON-RPC, or an HTTP response without a body. */

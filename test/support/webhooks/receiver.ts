@@ -2,7 +2,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import type { Cleanup } from '../cleanup.ts';
-import { listen } from '../listen.ts';
+import { listen } from '../network/listen.ts';
 
 export interface Received {
   method: string;

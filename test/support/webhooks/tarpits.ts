@@ -1,7 +1,7 @@
 /** Receivers that accept connections and never answer. */
 import { createServer } from 'node:http';
 import type { Cleanup } from '../cleanup.ts';
-import { listen } from '../listen.ts';
+import { listen } from '../network/listen.ts';
 
 export interface Tarpits {
   readonly urls: readonly string[];

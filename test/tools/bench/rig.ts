@@ -12,7 +12,7 @@ import { migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
 import { createCleanup } from '../../support/cleanup.ts';
 import { serverVariable } from '../../support/database/variables.ts';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { startStack, type ServiceKind, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import type { Job, JobResult } from './jobs.ts';

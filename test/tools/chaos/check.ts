@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import { callJsonRpc } from '../../support/json-rpc.ts';
+import { callJsonRpc } from '../../support/clients/json-rpc.ts';
 import type { AcceptedTask, Clients } from './clients.ts';
 import type { ExternalServices, LoggedToolCall } from './external-services.ts';
 import type { Fault } from './faults.ts';

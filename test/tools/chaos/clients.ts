@@ -3,8 +3,8 @@
  * accepted messages are recorded. Streams are checked for gaps in their event numbers.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { isEventStream, readSse } from '../../support/sse.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/clients/json-rpc.ts';
+import { isEventStream, readSse } from '../../support/clients/sse.ts';
 import type { Plan } from './plans.ts';
 import type { SeededRandom } from './random.ts';
 

@@ -18,7 +18,7 @@ import { startPostgres, type Postgres } from '#services/local/postgres/postgres.
 import type { ChooseFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { createCleanup } from '../../support/cleanup.ts';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 import type { ServiceKind } from '../../support/stack.ts';
 

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import { createCleanup } from '../../support/cleanup.ts';
 import { globalSetup, globalTeardown } from '../../support/global-setup.ts';
-import { scriptedAgent } from '../../support/scripted-stack.ts';
+import { scriptedAgent } from '../../support/services/scripted-stack.ts';
 import { startStack } from '../../support/stack.ts';
 
 const packages = {

@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createCleanup } from '../../support/cleanup.ts';
-import { noTerminal } from '../../support/cli.ts';
+import { noTerminal } from '../../support/clients/cli.ts';
 import { startStack } from '../../support/stack.ts';
 import { toCast } from './cast.ts';
 import { Recorder } from './recorder.ts';

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { createCleanup } from '../../support/cleanup.ts';
-import { noBrowser, startBrowser, waitForContent } from '../../support/console/pages.ts';
+import { noBrowser, startBrowser, waitForContent } from '../../support/clients/browser/pages.ts';
 import { createPictureStack } from './stack.ts';
 
 const folder = fileURLToPath(new URL('../../../docs/images/console/', import.meta.url));

@@ -5,7 +5,7 @@ import { requireApiKeys } from '#shared/runtime/config/api-keys.ts';
 import { ApiKeys } from '#services/api/auth/api-keys.ts';
 import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 import { Credential } from '#services/api/auth/credential.ts';
-import { sha256 } from '../../support/api-keys.ts';
+import { sha256 } from '../../support/services/api-keys.ts';
 
 const hash = sha256('a key');
 

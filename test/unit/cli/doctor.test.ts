@@ -9,8 +9,8 @@ import { checkAgent } from '#services/cli/doctor/agent.ts';
 import { checkDatabase } from '#services/cli/doctor/database.ts';
 import { checkGoogle } from '#services/cli/doctor/google.ts';
 import { checkInstallScripts } from '#services/cli/doctor/machine.ts';
-import { listen } from '../../support/listen.ts';
-import { freePort } from '../../support/ports.ts';
+import { listen } from '../../support/network/listen.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
 
 describe('longhaul doctor', () => {

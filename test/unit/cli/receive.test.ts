@@ -4,8 +4,8 @@ import { describe, test, type TestContext } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import { createReceiver, type Received } from '#services/cli/receiver/receiver.ts';
 import { Tally } from '#services/cli/receiver/tally.ts';
-import { runCli } from '../../support/cli.ts';
-import { listen } from '../../support/listen.ts';
+import { runCli } from '../../support/clients/cli.ts';
+import { listen } from '../../support/network/listen.ts';
 
 const secret = `whsec_${Buffer.alloc(32, 'test').toString('base64')}`;
 

@@ -13,7 +13,7 @@ import {
 import { request } from '#services/cli/agent/http.ts';
 import { parseJsonObject } from '#services/cli/settings/values.ts';
 import { Command, CommanderError } from 'commander';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 
 describe('longhaul schedules create', () => {
   for (const [option, value] of [

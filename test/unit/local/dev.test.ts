@@ -9,7 +9,7 @@ import { findPortFrom } from '#services/local/ports.ts';
 import { createPrint } from '#services/local/processes/log-output.ts';
 import { readAgentSources } from '#services/local/services/agent-sources.ts';
 import { watchAgent } from '#services/local/services/agent-watch.ts';
-import { freePort } from '../../support/ports.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
 
 describe('the agent of a folder', () => {

@@ -4,7 +4,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { connect, UnauthorizedError, type TaskEvent } from 'longhaul/client';
-import { listen } from '../../support/listen.ts';
+import { listen } from '../../support/network/listen.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';
 const approval = 'https://longhaul.dev/ext/approval/v1';

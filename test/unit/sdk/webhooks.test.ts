@@ -18,7 +18,7 @@ import { Webhook } from 'standardwebhooks';
 import { createWebhookToken, signWebhook } from '#services/dispatcher/signature.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
-import { listen } from '../../support/listen.ts';
+import { listen } from '../../support/network/listen.ts';
 import { createSigningKey } from '../../support/webhooks/signing.ts';
 
 const secret = createSigningSecret();

@@ -6,7 +6,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { startPeriodicWork } from '#services/worker/agent/gemini/interactions/periodic-work.ts';
 import { FairSlots } from '#services/worker/intake/fair-slots.ts';
 import { followQueues } from '#services/worker/intake/owner-queues.ts';
-import { createLineLog } from '../../support/log-lines.ts';
+import { createLineLog } from '../../support/processes/log-lines.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 describe('an outage', () => {

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import path from 'node:path';
 import { build } from 'rolldown';
 import type { Cleanup } from '../../../support/cleanup.ts';
-import { listen } from '../../../support/listen.ts';
+import { listen } from '../../../support/network/listen.ts';
 
 const frameworks = path.resolve(import.meta.dirname, '../..', process.env['FRAMEWORKS'] ?? 'highest');
 const html =

@@ -14,7 +14,7 @@ import {
 } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
-import { useV03Client } from '../../../support/v03-client.ts';
+import { useV03Client } from '../../../support/clients/v03-client.ts';
 import { startReceiver, type Received } from '../../../support/webhooks/receiver.ts';
 import { stack } from './stack.ts';
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { isEventStream, readSse } from '../../../support/sse.ts';
+import { isEventStream, readSse } from '../../../support/clients/sse.ts';
 import { stack } from './stack.ts';
 
 interface Event {

@@ -7,16 +7,16 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { status as Status } from '@grpc/grpc-js';
 import { replayExtension } from '#services/api/extensions/replay.ts';
-import { normalize, runScenario, type Steps } from '../../../support/binding-scenario.ts';
+import { normalize, runScenario, type Steps } from '../../../support/clients/binding-scenario.ts';
 import { createSuiteCleanup } from '../../../support/cleanup.ts';
-import { freePort } from '../../../support/ports.ts';
+import { freePort } from '../../../support/network/ports.ts';
 import {
   createRawGrpc,
   createRawJsonRpc,
   createRawRest,
   type Outcome,
   type RawBinding,
-} from '../../../support/raw-bindings.ts';
+} from '../../../support/clients/raw-bindings.ts';
 import { startReceiver } from '../../../support/webhooks/receiver.ts';
 import { grpcPort, stack } from './stack.ts';
 

@@ -4,9 +4,9 @@
  */
 import { before } from 'node:test';
 import { createSuiteCleanup } from '../../../support/cleanup.ts';
-import { freePort } from '../../../support/ports.ts';
-import { checkAnswers } from '../../../support/openapi.ts';
-import { scriptedAgent } from '../../../support/scripted-stack.ts';
+import { freePort } from '../../../support/network/ports.ts';
+import { checkAnswers } from '../../../support/clients/openapi.ts';
+import { scriptedAgent } from '../../../support/services/scripted-stack.ts';
 import { startStack, type RunningService, type Stack } from '../../../support/stack.ts';
 
 const cleanup = createSuiteCleanup();

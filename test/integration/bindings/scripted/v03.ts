@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { callJsonRpc, postJsonRpc } from '../../../support/json-rpc.ts';
-import { isEventStream, readSse } from '../../../support/sse.ts';
+import { callJsonRpc, postJsonRpc } from '../../../support/clients/json-rpc.ts';
+import { isEventStream, readSse } from '../../../support/clients/sse.ts';
 import { api, stack } from './stack.ts';
 
 const headers = { 'a2a-version': '' };

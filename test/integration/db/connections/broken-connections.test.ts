@@ -4,7 +4,7 @@ import { describe, mock, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
-import { startSilentProxy, type SilentProxy } from '../../../support/silent-proxy.ts';
+import { startSilentProxy, type SilentProxy } from '../../../support/network/silent-proxy.ts';
 
 const queryTimeoutMs = 300;
 

@@ -14,7 +14,7 @@ import type { DatabaseAddress } from '#shared/runtime/config/database.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
 import { startTlsProxy } from '../../../support/database/tls-proxy.ts';
 import { startMetadataServer } from '../../../support/fakes/metadata-server.ts';
-import { createLineLog } from '../../../support/log-lines.ts';
+import { createLineLog } from '../../../support/processes/log-lines.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {

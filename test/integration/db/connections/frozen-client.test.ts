@@ -30,8 +30,8 @@ import {
   newWebhook,
 } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
-import { noLimits } from '../../../support/quotas.ts';
-import { startSilentProxy } from '../../../support/silent-proxy.ts';
+import { noLimits } from '../../../support/services/quotas.ts';
+import { startSilentProxy } from '../../../support/network/silent-proxy.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };

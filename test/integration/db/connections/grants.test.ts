@@ -24,7 +24,7 @@ import { reportModelCall } from '#shared/db/turns/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { listOwnWebhooks } from '#shared/db/webhooks/health.ts';
 import { caller, claimTask, newTask } from '../../../support/database/new-task.ts';
-import { noLimits } from '../../../support/quotas.ts';
+import { noLimits } from '../../../support/services/quotas.ts';
 import { createSuiteCleanup } from '../../../support/cleanup.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
 import { runNode } from '../../../support/processes/processes.ts';

@@ -11,7 +11,7 @@ import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
 import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
 import { newTask, newWebhook } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
-import { startSilentProxy } from '../../../support/silent-proxy.ts';
+import { startSilentProxy } from '../../../support/network/silent-proxy.ts';
 
 const { db, url } = await connectToTestDatabase({ direct: true });
 await storeAgent(db, 'h', {});

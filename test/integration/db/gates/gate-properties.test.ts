@@ -7,8 +7,8 @@ import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { skipIfEncrypted } from '../../../support/database/contents.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
-import { checkTask, recordHistory } from '../../../support/gate/history.ts';
-import { World, type ApiAct, type TimeAct, type WorkerAct } from '../../../support/gate/world.ts';
+import { checkTask, recordHistory } from '../../../support/database/gate/history.ts';
+import { World, type ApiAct, type TimeAct, type WorkerAct } from '../../../support/database/gate/world.ts';
 
 const limitMs = 8_000;
 const worldsAtOnce = 4;

@@ -11,7 +11,7 @@ import { createReconciler } from '#shared/outbox/reconciler.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { newTask } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
-import { noLimits } from '../../../support/quotas.ts';
+import { noLimits } from '../../../support/services/quotas.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import { startDispatchers } from '../../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../../support/webhooks/receiver.ts';

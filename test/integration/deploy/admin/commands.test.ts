@@ -12,7 +12,7 @@ import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { writeLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { runAdmin } from '../../../support/admin.ts';
+import { runAdmin } from '../../../support/clients/admin.ts';
 import { createTestDatabase, openTestPool } from '../../../support/database/postgres.ts';
 import { runNode } from '../../../support/processes/processes.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';

@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import type { Db } from '#shared/db/client/pool.ts';
 import { takeDrainRequest } from '#shared/db/ops/workers.ts';
 import { beat } from '#shared/db/turns/heartbeats.ts';
-import { runAdmin } from '../../../support/admin.ts';
+import { runAdmin } from '../../../support/clients/admin.ts';
 import { createClaimedTask } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
 

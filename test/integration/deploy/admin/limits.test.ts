@@ -8,11 +8,11 @@ import { addOwnerUsage } from '#shared/db/owners/usage.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { readOwnLimits } from '#shared/db/owners/settings.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { runAdmin } from '../../../support/admin.ts';
+import { runAdmin } from '../../../support/clients/admin.ts';
 import { createSuiteCleanup } from '../../../support/cleanup.ts';
 import { newTask } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
-import { noLimits } from '../../../support/quotas.ts';
+import { noLimits } from '../../../support/services/quotas.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 
 describe('admin limits', () => {

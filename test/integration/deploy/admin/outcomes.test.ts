@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
-import { runAdmin } from '../../../support/admin.ts';
+import { runAdmin } from '../../../support/clients/admin.ts';
 import { newTask } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
-import { aliceKey } from '../../../support/api-keys.ts';
+import { aliceKey } from '../../../support/services/api-keys.ts';
 import { getText, injection, opsKey, owner, splitMarked, type OpsRig } from './rig.ts';
 
 /** An id that a caller has chosen for its webhook. */

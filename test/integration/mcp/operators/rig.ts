@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { aliceKey, apiKeysEnv, sha256 } from '../../../support/api-keys.ts';
-import { startApiService, type TestApiService } from '../../../support/api-service.ts';
+import { aliceKey, apiKeysEnv, sha256 } from '../../../support/services/api-keys.ts';
+import { startApiService, type TestApiService } from '../../../support/services/api-service.ts';
 import type { Cleanup } from '../../../support/cleanup.ts';
-import { callMcp, type Json, type McpAnswer } from '../../../support/mcp.ts';
-import { freePort } from '../../../support/ports.ts';
+import { callMcp, type Json, type McpAnswer } from '../../../support/clients/mcp.ts';
+import { freePort } from '../../../support/network/ports.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 
 export const opsKey = { 'x-api-key': 'ops-key-of-a-test' };

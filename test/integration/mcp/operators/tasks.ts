@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
-import { playTurn } from '../../../support/tasks.ts';
-import type { Json } from '../../../support/mcp.ts';
+import { playTurn } from '../../../support/database/tasks.ts';
+import type { Json } from '../../../support/clients/mcp.ts';
 import { getText, injection, owner, splitMarked, type OpsRig } from './rig.ts';
 
 export function testTasks(getRig: () => OpsRig): void {

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Db } from '#shared/db/client/pool.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { aliceKey, bobKey } from '../../../support/api-keys.ts';
-import type { Json, McpAnswer } from '../../../support/mcp.ts';
-import { playTurn } from '../../../support/tasks.ts';
+import { aliceKey, bobKey } from '../../../support/services/api-keys.ts';
+import type { Json, McpAnswer } from '../../../support/clients/mcp.ts';
+import { playTurn } from '../../../support/database/tasks.ts';
 
 /** Sends a request of this revision, by default as alice. */
 type Call = (method: string, params: Json, headers?: Record<string, string>) => Promise<McpAnswer>;

@@ -1,6 +1,6 @@
 /** Long conversations: many turns of one task, and many tasks of one context. Each should cost what its own input costs. */
 import { randomUUID } from 'node:crypto';
-import { callJsonRpc } from '../../../support/json-rpc.ts';
+import { callJsonRpc } from '../../../support/clients/json-rpc.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import { createCallJob, type Job } from '../jobs.ts';
 import { withRig, type Rig } from '../rig.ts';

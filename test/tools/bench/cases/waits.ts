@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { callJsonRpc } from '../../../support/json-rpc.ts';
+import { callJsonRpc } from '../../../support/clients/json-rpc.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import { getPercentile } from '../../percentile.ts';
 import { createCallJob } from '../jobs.ts';

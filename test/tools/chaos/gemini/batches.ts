@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createTextReply } from '#services/local/offline-model/reply.ts';
 import { getLastUserText } from '#services/local/offline-model/wire.ts';
 import { writeAgentFile } from '../../../support/agents/definition.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../../support/services/api-keys.ts';
 import type { Cleanup } from '../../../support/cleanup.ts';
 import { startStack } from '../../../support/stack.ts';
 import { waitFor } from '../../../support/wait-for.ts';

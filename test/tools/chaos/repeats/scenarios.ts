@@ -1,7 +1,7 @@
 /** Faults in which no process dies: no step may run again. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { postJsonRpc } from '../../../support/json-rpc.ts';
-import { freePort } from '../../../support/ports.ts';
+import { postJsonRpc } from '../../../support/clients/json-rpc.ts';
+import { freePort } from '../../../support/network/ports.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import type { World } from './world.ts';
 

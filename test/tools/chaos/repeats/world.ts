@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cleanup } from '../../../support/cleanup.ts';
-import { startScriptedStack } from '../../../support/scripted-stack.ts';
-import { startSilentProxy, type SilentProxy } from '../../../support/silent-proxy.ts';
+import { startScriptedStack } from '../../../support/services/scripted-stack.ts';
+import { startSilentProxy, type SilentProxy } from '../../../support/network/silent-proxy.ts';
 import type { RunningService, Stack } from '../../../support/stack.ts';
 import { startReceiver, type Receiver } from '../../../support/webhooks/receiver.ts';
 

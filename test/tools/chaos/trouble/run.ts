@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { callJsonRpc, postJsonRpc } from '../../../support/json-rpc.ts';
+import { callJsonRpc, postJsonRpc } from '../../../support/clients/json-rpc.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import type { ProxyFault } from './fault-proxy.ts';
 import { partners, type Partner, type TroubleSystem } from './system.ts';

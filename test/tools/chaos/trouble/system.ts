@@ -14,8 +14,8 @@ import { writeAgentFile } from '../../../support/agents/definition.ts';
 import type { Cleanup } from '../../../support/cleanup.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
 import { createMcpTool, startScriptedMcp } from '../../../support/fakes/scripted-mcp.ts';
-import { listen } from '../../../support/listen.ts';
-import { freePort } from '../../../support/ports.ts';
+import { listen } from '../../../support/network/listen.ts';
+import { freePort } from '../../../support/network/ports.ts';
 import { runNode } from '../../../support/processes/processes.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCleanup } from '../../../support/cleanup.ts';
-import { startScriptedStack } from '../../../support/scripted-stack.ts';
+import { startScriptedStack } from '../../../support/services/scripted-stack.ts';
 import type { RunningService, Stack } from '../../../support/stack.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import { SeededRandom } from '../random.ts';

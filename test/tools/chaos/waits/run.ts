@@ -5,8 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCleanup } from '../../../support/cleanup.ts';
 import { writeAgentFile } from '../../../support/agents/definition.ts';
-import { getStepRuns, startScriptedStack } from '../../../support/scripted-stack.ts';
-import { getExecutions, startSdkAgent } from '../../../support/sdk-agents.ts';
+import { getStepRuns, startScriptedStack } from '../../../support/services/scripted-stack.ts';
+import { getExecutions, startSdkAgent } from '../../../support/agents/sdk-agents.ts';
 import { isCompleted, type RunningService, type ServiceKind, type Stack } from '../../../support/stack.ts';
 import { SeededRandom } from '../random.ts';
 import { checkSchedules, createSchedules, pauseSchedules } from './schedules.ts';

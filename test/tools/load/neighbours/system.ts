@@ -6,7 +6,7 @@ import { Pool } from 'pg';
 import { createResources } from '#services/local/emulator/resources.ts';
 import type { Cleanup } from '../../../support/cleanup.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
-import { freePort } from '../../../support/ports.ts';
+import { freePort } from '../../../support/network/ports.ts';
 import { runNode } from '../../../support/processes/processes.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 import { fileHost, getKey, receiverHost, hangingHost } from './owners.ts';

@@ -1,4 +1,4 @@
-import { createRawGrpc } from '../../../../support/raw-bindings.ts';
+import { createRawGrpc } from '../../../../support/clients/raw-bindings.ts';
 import { attempt, createSend, repeatInParallel, type Attack, getTaskId } from './attack.ts';
 
 /** gRPC's code for an answer that is larger than its client accepts, 4 MiB by default. */

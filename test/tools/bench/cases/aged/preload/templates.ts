@@ -1,7 +1,7 @@
 /** Runs the tasks that are copied, with the services, and returns their identities. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { callJsonRpc } from '../../../../../support/json-rpc.ts';
+import { callJsonRpc } from '../../../../../support/clients/json-rpc.ts';
 import { waitFor } from '../../../../../support/wait-for.ts';
 import type { Rig } from '../../../rig.ts';
 import { polling } from '../../../rounds.ts';
