@@ -8,7 +8,7 @@ import { createContractCommand } from '#services/admin/contract.ts';
 import { allMigrations, listWaitingContractions, migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { toSessionName } from '#shared/db/schema/migrations/contractions.ts';
 import { beat } from '#shared/db/turns/heartbeats.ts';
-import { runAdmin } from '../../../support/admin.ts';
+import { runAdmin } from '../../../support/clients/admin.ts';
 import { createTestDatabase, openTestPool } from '../../../support/database/postgres.ts';
 
 /** A release that replaces a column: its code needs `amount`, that before `price`. */
