@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { readHead } from '../bindings/jsonrpc/head.ts';
+import { findMembers, parseScalar } from '../bindings/jsonrpc/members.ts';
 import { HttpRequestError } from '../handler/errors.ts';
 import { checkJsonText } from '../handler/validate/json.ts';
 import { maxSmallBodyBytes, readText } from '../http/body.ts';
@@ -35,7 +36,9 @@ export function readMessage(request: FastifyRequest): McpMessage {
     const sent = request.mediaType ?? 'a body without Content-Type';
     throw new HttpRequestError(415, `The body must be application/json, not ${sent}`);
   }
-  checkHead(request);
+  const { body: bytes } = request;
+  const isLarge = Buffer.isBuffer(bytes) && bytes.length > maxSmallBodyBytes;
+  if (isLarge) checkHead(bytes);
   let text: string;
   try {
     text = readText(request);
@@ -48,6 +51,7 @@ export function readMessage(request: FastifyRequest): McpMessage {
   } catch (error) {
     throw new McpError(errorCode.invalidRequest, errorMessage(error));
   }
+  if (isLarge) for (const method of findMembers(text, 'method')) checkMayBeLarge(parseScalar(method));
   let body: unknown;
   try {
     body = JSON.parse(text);
@@ -60,7 +64,7 @@ export function readMessage(request: FastifyRequest): McpMessage {
   if (!isObject(body))
     throw new McpError(errorCode.invalidRequest, 'The body must be a message of JSON-RPC 2.0');
   const { id, method } = body;
-  if (text.length > maxSmallBodyBytes) checkMayBeLarge(method);
+  if (isLarge) checkMayBeLarge(method);
   const params = isObject(body['params']) ? body['params'] : {};
   const meta = isObject(params['_meta']) ? params['_meta'] : {};
   const { traceparent } = meta;
@@ -73,9 +77,8 @@ export function readMessage(request: FastifyRequest): McpMessage {
   };
 }
 
-/** Refuses a large body before it is parsed, if its start has the method. */
-function checkHead({ body }: FastifyRequest): void {
-  if (!Buffer.isBuffer(body) || body.length <= maxSmallBodyBytes) return;
+/** Refuses a large body before it is read as text, if its start has the method. */
+function checkHead(body: Buffer): void {
   const { method } = readHead(body);
   if (method !== undefined) checkMayBeLarge(method);
 }

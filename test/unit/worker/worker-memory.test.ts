@@ -178,6 +178,7 @@ describe('the estimate of parsed JSON', () => {
 
   test('is about twice the size of plain text', () => {
     assert.equal(estimateHeapBytes(JSON.stringify('x'.repeat(1000))), 2 * 1002);
+    assert.equal(estimateHeapBytes(JSON.stringify('"{[,:'.repeat(200))), 2 * 1202, 'with punctuation');
   });
 });
 

@@ -12,7 +12,8 @@ import type { Params } from '../../handler/operations.ts';
 import { checkJsonText } from '../../handler/validate/json.ts';
 import { maxSmallBodyBytes, readText } from '../../http/body.ts';
 import type { FailureFormat } from '../../http/failure.ts';
-import { isSmallMethod, readHead, sendMethods, tooLargeText } from './head.ts';
+import { isSmallMethod, readHead, startsBatch, tooLargeText } from './head.ts';
+import { findMembers, parseScalar } from './members.ts';
 
 /** An object is a number that JavaScript would round, as `JSON.rawJSON` writes it. */
 export type RpcId = string | number | object | null;
@@ -38,6 +39,10 @@ export type Envelope = RpcRequest | RefusedEnvelope;
 
 /** Ids are repeated in each event of a stream. */
 const maxIdLength = 256;
+/** The JSON of a longer id or method is not read. Each character may be escaped. */
+const maxScalarChars = 6 * maxIdLength + 2;
+
+const batchText = 'Batches are not supported: send one request object';
 
 /**
  * Reads the text of a request, and checks it as far as that is possible before it is parsed.
@@ -62,9 +67,10 @@ export function readRequestText(request: FastifyRequest): string | RefusedEnvelo
   } catch (error) {
     return invalid(null, errorMessage(error));
   }
-  return text;
+  return (isLarge ? refuseByMembers(text) : undefined) ?? text;
 }
 
+/** @param text as `readRequestText` has checked it */
 export function parseEnvelope(text: string): Envelope {
   let body: unknown;
   try {
@@ -73,7 +79,7 @@ export function parseEnvelope(text: string): Envelope {
     const message = `The body is not valid JSON: ${errorMessage(error)}`;
     return { id: null, error: { code: A2A_ERROR_CODE.PARSE_ERROR, message } };
   }
-  if (Array.isArray(body)) return invalid(null, 'Batches are not supported: send one request object');
+  if (Array.isArray(body)) return invalid(null, batchText);
   if (!isObject(body)) return invalid(null, 'The body must be a JSON-RPC 2.0 request object');
   const { jsonrpc, method } = body;
   const params = body['params'] ?? {};
@@ -83,9 +89,6 @@ export function parseEnvelope(text: string): Envelope {
   }
   if (jsonrpc !== '2.0') return invalid(id, 'jsonrpc must be "2.0"');
   if (typeof method !== 'string' || method === '') return invalid(id, 'method must be a non-empty string');
-  if (text.length > maxSmallBodyBytes && !sendMethods.has(method)) {
-    return invalid(id, tooLargeText);
-  }
   if (!isObject(params)) {
     const message = 'params must be an object with the fields of the request';
     return { id, error: { code: A2A_ERROR_CODE.INVALID_PARAMS, message } };
@@ -95,11 +98,26 @@ export function parseEnvelope(text: string): Envelope {
 
 /** Returns the refusal of a request that is too large for its method; undefined if its start does not show that. */
 export function refuseByHead(bytes: Buffer): RefusedEnvelope | undefined {
-  const head = readHead(bytes);
-  if (!isSmallMethod(head)) return undefined;
-  const { id } = head;
+  if (startsBatch(bytes)) return invalid(null, batchText);
+  const { method, id } = readHead(bytes);
+  return isSmallMethod(method) ? invalid(toRefusedId(id), tooLargeText) : undefined;
+}
+
+/**
+ * Returns the refusal of a request that is too large for its method, which may follow its parameters. Of several methods, none may be one
+ * whose requests are small: which of them counts depends on the parser.
+ */
+function refuseByMembers(text: string): RefusedEnvelope | undefined {
+  const read = (json: string): unknown => (json.length > maxScalarChars ? json : parseScalar(json));
+  if (!findMembers(text, 'method').some((json) => isSmallMethod(read(json)))) return undefined;
+  const id = findMembers(text, 'id').at(-1) ?? 'null';
+  return invalid(toRefusedId(read(id)), tooLargeText);
+}
+
+/** Returns the id of a request that is refused without being parsed; null if the id is rounded or not valid. */
+function toRefusedId(id: unknown): RpcId {
   const isRounded = typeof id === 'number' && !Number.isSafeInteger(id);
-  return invalid(isRounded ? null : (readId(id, '') ?? null), tooLargeText);
+  return isRounded ? null : (readId(id, '') ?? null);
 }
 
 function invalid(id: RpcId, message: string): RefusedEnvelope {

@@ -21,7 +21,12 @@ const maxHeadBytes = 4096;
 const member =
   /\s*("(?:[^"\\]|\\.)*")\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)\s*,/y;
 
-/** Returns the members before the first one that is an object or an array. */
+/** Whether a request starts as an array: a batch of JSON-RPC. `\s` includes a byte order mark. */
+export function startsBatch(bytes: Buffer): boolean {
+  return /^\s*\[/.test(bytes.toString('utf8', 0, maxHeadBytes));
+}
+
+/** Returns the members before the first one that is an object or an array. Of members with one name, the last one counts. */
 export function readHead(bytes: Buffer): Readonly<Record<string, unknown>> {
   const text = bytes.toString('utf8', 0, maxHeadBytes);
   const start = /^\s*\{/.exec(text);
@@ -39,8 +44,8 @@ export function readHead(bytes: Buffer): Readonly<Record<string, unknown>> {
   return head;
 }
 
-/** Whether a request with this start may only be small. False if the start does not say so. */
-export function isSmallMethod({ method }: Readonly<Record<string, unknown>>): boolean {
+/** Whether the requests of a method may only be small. False for what is not a method. */
+export function isSmallMethod(method: unknown): boolean {
   return typeof method === 'string' && method !== '' && !sendMethods.has(method);
 }
 

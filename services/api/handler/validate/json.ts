@@ -3,6 +3,7 @@
  * memory and some time in every function that handles it, so a limit in bytes does not bound the work.
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import { findStringEnd } from '#shared/runtime/json-text.ts';
 
 /** Values in one request: objects, arrays, and what they contain. Parsing that many takes at most 40 ms. */
 const maxValues = 50_000;
@@ -15,7 +16,6 @@ const maxBodyDepth = maxDepth + 20;
 const quote = 0x22;
 const comma = 0x2c;
 const openBracket = 0x5b;
-const backslash = 0x5c;
 const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
@@ -45,17 +45,6 @@ export function checkJsonText(name: string, text: string): void {
     }
     if (values > maxValues) throw tooMany(name);
   }
-}
-
-/** Returns the index of the quote that ends a string, or -1. Searching for quotes is faster than reading all characters. */
-function findStringEnd(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
-    let first = end;
-    while (text.charCodeAt(first - 1) === backslash) first -= 1;
-    // An odd number of backslashes escapes the quote.
-    if ((end - first) % 2 === 0) return end;
-  }
-  return -1;
 }
 
 /** Checks values of one request that no text was read for (gRPC), or that have a limit of their own. */
