@@ -9,7 +9,7 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import { endReceipt, registerAdmission, type Admit } from './limits/admission.ts';
 import { limitConnections, type ConnectionLimits } from './limits/connections.ts';
-import type { ByteRates } from './limits/byte-rates.ts';
+import type { ByteRates } from '#shared/runtime/byte-rates.ts';
 import type { LargeWork } from '#shared/runtime/large-work.ts';
 import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';

@@ -47,7 +47,7 @@ import { createPushConfigs } from './handler/push-configs.ts';
 import { createReceiverCheck } from './extensions/webhooks/receiver-check.ts';
 import { createSend } from './handler/send-message.ts';
 import { createAdmission } from './limits/admission.ts';
-import { ByteRates } from './limits/byte-rates.ts';
+import { ByteRates } from '#shared/runtime/byte-rates.ts';
 import { AuthFailures } from './limits/auth-failures.ts';
 import { createOwnerQuotas } from './limits/owner-quotas.ts';
 import { LargeWork } from '#shared/runtime/large-work.ts';

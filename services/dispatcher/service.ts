@@ -25,6 +25,9 @@ import { createHourlyBytes } from './bytes/hourly-bytes.ts';
 import { createDeliveries } from './deliver.ts';
 import { createDispatcherServer } from './server.ts';
 
+/** When the client of Pub/Sub is loaded, which occupies the process for 150 ms: after what has started the process. */
+const loadClientMs = 2_000;
+
 export async function startDispatcher(
   config: DispatcherConfig,
   secrets: SecretVariables,
@@ -96,10 +99,13 @@ export async function startDispatcher(
     log,
   });
   const address = await listen(server, { host, port });
+  // The reconciler and the relay publish turns. Loading the client with the first one would delay all webhooks of that moment.
+  const loading = setTimeout(() => publisher.open(), loadClientMs).unref();
 
   return {
     address,
     drain: async () => {
+      clearTimeout(loading);
       stop.abort();
       // Attempts in flight end by themselves. An attempt that takes longer than the drain is repeated when
       // its lease expires.

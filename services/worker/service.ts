@@ -36,6 +36,7 @@ import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import type { WorkerConfig } from '#shared/runtime/config/worker.ts';
 import { registerHealth, shareReadyCheck } from '#shared/runtime/health.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
+import { LargeWork } from '#shared/runtime/large-work.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
 import { listen } from '#shared/runtime/listen.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -58,6 +59,7 @@ import { createTurnCalls } from './turn/calls/open.ts';
 import { startPulling } from './intake/versions.ts';
 import { createTurnChildren } from './turn/children/open.ts';
 import { createTurnFiles } from './turn/output/files.ts';
+import { createOutputPace } from './turn/output/pace.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 import { createHistoryCache } from './turn/history.ts';
 import { openLeaseDatabase } from './turn/lease-database.ts';
@@ -139,6 +141,7 @@ export async function startWorker(
   const processHeartbeat = startProcessHeartbeat({ db: leaseDb ?? db, worker: config.workerName, log });
   const heartbeat = createLeaseHeartbeat({ db: leaseDb ?? db, leaseSeconds, processHeartbeat, log });
   const memory = new MemoryBudget();
+  const largeWork = new LargeWork();
   const intake = createIntake({
     db,
     agent,
@@ -151,7 +154,7 @@ export async function startWorker(
       databaseFailedAt: () => Math.max(startedAt, failedAt()),
       agentVersions: versions.runs,
     }),
-    readInput: createInputReader(db, { recordBytes, cache: createHistoryCache(memory) }),
+    readInput: createInputReader(db, { recordBytes, cache: createHistoryCache(memory), largeWork }),
     write: createTurnWriter(db, { wakeupGraceSeconds, agentVersion }),
     findEvent: (taskId, after, event) => findEvent(db, taskId, after, event),
     timeOutCallback: (lease, step) => timeOutCallback(db, lease, step),
@@ -167,6 +170,7 @@ export async function startWorker(
     }),
     openCalls: createTurnCalls(remote, (...wait) => recordCallWait(db, ...wait), openToolTasks),
     openFiles: createTurnFiles(db, { publicUrl: config.publicUrl, recorder, log }),
+    openPace: createOutputPace(config.ownerBytesPerSecond, largeWork),
     getOwnerLimits,
     databaseFailedAt: failedAt,
     heartbeat,

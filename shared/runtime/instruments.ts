@@ -72,6 +72,11 @@ export const instruments = {
     's',
     'Time from a due time of a schedule to the start of its task: the latest of those that were due together',
   ),
+  outputDelay: createHistogram(
+    'longhaul.owner.output.delay',
+    's',
+    'Waits of writes of turns whose owner stored more bytes per second than allowed',
+  ),
   leasesLost: createCounter('longhaul.leases.lost', '{lease}', 'Leases that ended before their turns'),
   stepDuration: createHistogram(
     'longhaul.step.duration',

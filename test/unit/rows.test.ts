@@ -8,7 +8,7 @@ import {
   PostgresQueryCompiler,
   sql,
 } from 'kysely';
-import { int, largeRow, rows, text, uuid } from '#shared/db/client/rows.ts';
+import { int, largeRow, rows, rowsOrLargeRow, text, uuid } from '#shared/db/client/rows.ts';
 
 const db = new Kysely<never>({
   dialect: {
@@ -58,4 +58,14 @@ test('largeRow passes one value for each column', () => {
   const { sql: statement, parameters } = row.compile(db);
   assert.equal(statement, 'select $1::text as "title", $2::int as "size", $3::int as "none"');
   assert.deepEqual(parameters, ['A', 1, null]);
+});
+
+test('rowsOrLargeRow passes a single large row without arrays', () => {
+  const columns = { size: int(({ size }: { size: number }) => size) };
+  const get = (...sizes: number[]) => {
+    const source = sizes.map((size) => ({ size }));
+    return sql`${rowsOrLargeRow('input', source, ({ size }) => size, columns)}`.compile(db).parameters;
+  };
+  assert.deepEqual(get(65_536), [65_536]);
+  for (const sizes of [[65_535], [65_536, 1]]) assert.deepEqual(get(...sizes), [sizes]);
 });

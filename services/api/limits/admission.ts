@@ -21,7 +21,7 @@ import { hasBody, leaveUnread } from '../http/unread-body.ts';
 import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import type { Receipt, Receiving } from './receiving.ts';
 import { countRefusal } from './refusals.ts';
-import { minChargedBytes, type ByteRates } from './byte-rates.ts';
+import { minChargedBytes, type ByteRates } from '#shared/runtime/byte-rates.ts';
 import type { TokenBuckets } from './token-buckets.ts';
 
 /**

@@ -44,6 +44,7 @@ import { raceAbort } from './race-abort.ts';
 import type { StepIdentity } from './record.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { isSuspect, Suspects } from './suspects.ts';
+import type { OpenOutputPace } from './output/pace.ts';
 import type { FindEvent } from './output/store.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
 import { Suspension } from './waits.ts';
@@ -60,6 +61,8 @@ export interface RunParts {
   /** Base URL of callbacks; undefined: there are none. */
   publicUrl: string | undefined;
   openFiles: OpenTurnFiles;
+  /** Default: output is stored at once. */
+  openPace?: OpenOutputPace;
   openChildren: OpenTurnChildren;
   openCalls: OpenTurnCalls;
   outbox: OutboxPublisher;
@@ -201,6 +204,7 @@ async function runAgent(
       openChildren: parts.openChildren,
       openCalls: parts.openCalls,
       openFiles,
+      pace: parts.openPace?.(task.owner, [held.signal, releaseSignal]),
       outbox,
       log,
       onRecorded: clearSuspicion,

@@ -24,6 +24,7 @@ import { readParentTaskId } from './children/tasks.ts';
 import { checkContent, checkOutcome, checkPart } from './output/check.ts';
 import { storeContent, type OpenTurnFiles } from './output/files.ts';
 import { createMessageFitter, fitOutcome } from './output/fit-message.ts';
+import type { OutputPace } from './output/pace.ts';
 import { createStore, type FindEvent } from './output/store.ts';
 import { createTurnArtifacts } from './output/turn-artifacts.ts';
 import { createHistoryReader } from './history.ts';
@@ -92,6 +93,8 @@ export interface TurnParts {
   openChildren: OpenTurnChildren;
   openCalls: OpenTurnCalls;
   openFiles: OpenTurnFiles;
+  /** Default: output is stored at once. */
+  pace?: OutputPace | undefined;
   outbox: OutboxPublisher;
   log: Logger;
 }
@@ -99,7 +102,7 @@ export interface TurnParts {
 export function createTurn(parts: TurnParts): WorkerTurn {
   const { held, input, releaseSignal, log } = parts;
   const { lease, signal } = held;
-  const files = parts.openFiles(held, input);
+  const files = parts.openFiles(held, input, parts.pace);
   const write = createStore(parts);
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const record = new TurnRecord(input.steps);

@@ -5,6 +5,7 @@
  *   → with input as (select * from unnest($1::uuid[], $2::text[]) as input (task_id, title)) …
  */
 import { sql, type RawBuilder } from 'kysely';
+import { minLargeBytes } from '../../runtime/large-work.ts';
 
 export interface Column<Row> {
   /** The PostgreSQL type of one value. */
@@ -50,6 +51,22 @@ export function largeRow<Row>(source: Row, columns: Record<string, Column<Row>>)
   const types = Object.entries(columns).map(([name, { type }]) => `::${type} as ${quote(name)}`);
   const values = Object.values(columns).map(({ value }) => value(source) ?? null);
   return withValues('select ', types, '', values);
+}
+
+/**
+ * Selects rows, a single large one of which as `largeRow` does. Both have plans of their own.
+ *
+ * @param getSize returns the length of the large values
+ */
+export function rowsOrLargeRow<Row>(
+  name: string,
+  source: readonly Row[],
+  getSize: (row: Row) => number,
+  columns: Record<string, Column<Row>>,
+): RawBuilder<unknown> {
+  const [row, ...others] = source;
+  const isLarge = row !== undefined && others.length === 0 && getSize(row) >= minLargeBytes;
+  return isLarge ? largeRow(row, columns) : rows(name, source, columns);
 }
 
 /** Puts a value before each of `types`, as one fragment: compiling one for each column would take several times as long. */

@@ -11,7 +11,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import { countEnds, familyColumns } from '../children/end.ts';
 import { seconds } from '../client/fragments.ts';
-import { float, int, json, rows, text, uuid } from '../client/rows.ts';
+import { float, int, json, rowsOrLargeRow, text, uuid } from '../client/rows.ts';
 import { deliveryRows } from '../events/fan-out.ts';
 import { insertOutbox, soonSeconds } from '../outbox/outbox.ts';
 import { isRunnable } from './leases.ts';
@@ -191,7 +191,7 @@ export type StepOfTask = NewStep & { taskId: string };
 
 /** Records steps, as the CTE `step` of those that were not finished before (invariant 7). */
 export function upsertSteps(steps: readonly StepOfTask[]): RawBuilder<unknown> {
-  const input = rows('written', steps, {
+  const input = rowsOrLargeRow('written', steps, ({ output }) => output?.length ?? 0, {
     task_id: uuid((step) => step.taskId),
     name: text((step) => step.name),
     occurrence: int((step) => step.occurrence),

@@ -10,6 +10,7 @@ import { LeaseLostError } from '../../domain/errors.ts';
 import { getStateClass, yieldsToNextTurn } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { databaseNow } from '../../runtime/clock.ts';
+import { minLargeBytes } from '../../runtime/large-work.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
 import { signaledGroups, type SignaledColumn } from '../children/end.ts';
 import { signalParents } from '../children/signal.ts';
@@ -18,7 +19,18 @@ import { fewRows } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { runTransaction } from '../client/transaction.ts';
-import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import {
+  bigint,
+  boolean,
+  float,
+  int,
+  json,
+  rows,
+  rowsOrLargeRow,
+  text,
+  timestamp,
+  uuid,
+} from '../client/rows.ts';
 import { areContentsEncrypted } from '../contents/codec.ts';
 import { sealWrite } from '../contents/writes.ts';
 import { insertDeliveries, notifyListeners } from '../events/fan-out.ts';
@@ -51,9 +63,6 @@ export interface TurnWritten {
   lastEvent: number;
 }
 
-/** Maximum size of a set of writes; a larger write is sent alone. */
-const maxSetBytes = 16 * 1024 * 1024;
-
 /** @throws {LeaseLostError} if this worker no longer holds the turn; nothing was written */
 export type WriteTurn = (write: TurnWrite) => Promise<TurnWritten>;
 
@@ -68,8 +77,8 @@ export function createTurnWriter(db: Db, options: WriterOptions): WriteTurn {
     max: 128,
     lanes: 2,
     key: ({ lease }) => lease.taskId,
-    size: countBytes,
-    maxSize: maxSetBytes,
+    // A large write is sent alone: what is not part of an array need not be escaped.
+    size: (turnWrite) => (countBytes(turnWrite) < minLargeBytes ? 0 : Infinity),
   });
   return async (turnWrite) => {
     const sealed = areContentsEncrypted() ? await sealWrite(turnWrite) : turnWrite;
@@ -264,7 +273,7 @@ function numberEvents(writes: readonly TracedWrite[]): RawBuilder<unknown> {
   const events = writes.flatMap(({ lease, events = [] }) =>
     events.map((event, index) => ({ ...event, taskId: lease.taskId, ordinal: index + 1 })),
   );
-  const input = rows('written', events, {
+  const input = rowsOrLargeRow('written', events, ({ payload }) => payload.length, {
     task_id: uuid((event) => event.taskId),
     ordinal: int((event) => event.ordinal),
     kind: text((event) => event.kind),

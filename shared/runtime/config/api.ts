@@ -22,7 +22,7 @@ import {
 import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
-import { readOwnerLimits } from './owner-limits.ts';
+import { isAuthenticated, readOwnerLimits } from './owner-limits.ts';
 import { readTraceUrl } from './telemetry.ts';
 import { readWebhookGuard, type WebhookGuardConfig } from './webhook-guard.ts';
 
@@ -199,7 +199,7 @@ function readProtocol(reader: EnvReader): ProtocolConfig {
 
 function readLimits(reader: EnvReader): ApiLimits {
   // Without authentication this is a single machine, or a gateway in front enforces its own limits.
-  const unauthenticated = reader.list('AUTH_MODES').every((mode) => mode === 'none');
+  const unauthenticated = !isAuthenticated(reader);
   return {
     requestsPerMinute: reader.number('RATE_LIMIT_PER_MINUTE', unauthenticated ? 0 : 6000, {
       min: 0,

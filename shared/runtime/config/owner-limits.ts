@@ -9,8 +9,13 @@ import type { EnvReader } from './env-reader.ts';
 const gibibyte = 1024 ** 3;
 const unbounded = { min: 0, max: Number.MAX_SAFE_INTEGER };
 
+/** Whether callers are authenticated: otherwise all of them are one owner. */
+export function isAuthenticated(reader: EnvReader): boolean {
+  return reader.list('AUTH_MODES').some((mode) => mode !== 'none');
+}
+
 export function readOwnerLimits(reader: EnvReader): OwnerLimits {
-  const authenticated = reader.list('AUTH_MODES').some((mode) => mode !== 'none');
+  const authenticated = isAuthenticated(reader);
   const read = (name: string, fallback: number, whole = true) =>
     reader.number(name, authenticated ? fallback : 0, { ...unbounded, whole });
   return {

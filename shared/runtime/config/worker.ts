@@ -18,7 +18,7 @@ import {
 import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
-import { readOwnerLimits } from './owner-limits.ts';
+import { isAuthenticated, readOwnerLimits } from './owner-limits.ts';
 
 /** Unique to this process. */
 const ownName = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
@@ -44,6 +44,8 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   concurrency: number;
   /** The share of `concurrency` that one owner can get. */
   ownerShare: number;
+  /** What the turns of one owner may store in one process. 0: any number. */
+  ownerBytesPerSecond: number;
   ownerLimits: OwnerLimits;
   leaseSeconds: number;
   maxAttempts: number;
@@ -110,6 +112,11 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     push: readPush(reader),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
     ownerShare: reader.number('WORKER_OWNER_SHARE', 0.8, { min: 0.01, max: 1, whole: false }),
+    ownerBytesPerSecond: reader.number(
+      'WORKER_OWNER_BYTES_PER_SECOND',
+      isAuthenticated(reader) ? 4 * 1024 * 1024 : 0,
+      { min: 0, max: 10_000_000_000 },
+    ),
     ownerLimits: readOwnerLimits(reader),
     leaseSeconds: reader.number('LEASE_SECONDS', 60, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),

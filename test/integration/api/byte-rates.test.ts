@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import type { Task } from '@a2a-js/sdk';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { nextStep } from '#services/api/handler/call-state.ts';
-import { ByteRates } from '#services/api/limits/byte-rates.ts';
+import { ByteRates } from '#shared/runtime/byte-rates.ts';
 import { LargeWork } from '#shared/runtime/large-work.ts';
 import { createWireTask, startApiServer } from '../../support/services/api-server.ts';
 import { postJsonRpc } from '../../support/clients/json-rpc.ts';

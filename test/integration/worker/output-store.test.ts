@@ -25,6 +25,7 @@ type Failure = 'refused' | 'lost on the way' | 'answer lost';
 async function startTurn(...failures: Failure[]) {
   const { lease, lastEvent } = await createClaimedTask(db, { webhook: newWebhook({ events: 'all' }) });
   let lost: LeaseLostError | undefined;
+  const waits: number[] = [];
   const held = { lease, lost: () => lost, assertHeld: async () => undefined } as unknown as HeldLease;
   const write = async (turnWrite: TurnWrite) => {
     const failure = failures.shift();
@@ -39,11 +40,13 @@ async function startTurn(...failures: Failure[]) {
     lastEvent,
     write,
     findEvent: (taskId, after, event) => findEvent(db, taskId, after, event),
+    pace: { wait: async (bytes) => void waits.push(bytes), nextPiece: async () => undefined },
     outbox: { publish: () => undefined },
     log: createLogger('test', 'silent'),
   });
   return {
     lease,
+    waits,
     store: (...events: NewEvent[]) => store({ events }),
     record: (output: string) =>
       store({ steps: [{ name: 's', occurrence: 0, position: 0, inputHash: null, output }] }),
@@ -91,6 +94,14 @@ describe('an event of a turn', { concurrency: true }, () => {
       await turn.readPayloads(),
       ['a', 'b', 'b'].map((text) => chunk(text).payload),
     );
+  });
+
+  test('waits once at the pace of its owner, and is stored unchanged if it is large', async () => {
+    const turn = await startTurn('refused', 'answer lost');
+    const large = chunk('"\\é{},NULL'.repeat(10_000));
+    await turn.store({ ...large, artifact: { artifactId: 'a', whole: large.payload } });
+    assert.deepEqual(turn.waits, [2 * Buffer.byteLength(large.payload)]);
+    assert.deepEqual(await turn.readPayloads(), [large.payload]);
   });
 
   test('is given up when the lease is lost', async () => {

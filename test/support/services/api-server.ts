@@ -24,7 +24,7 @@ import { guardOperations } from '#services/api/handler/scopes.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
-import { ByteRates } from '#services/api/limits/byte-rates.ts';
+import { ByteRates } from '#shared/runtime/byte-rates.ts';
 import type { ConnectionLimits } from '#services/api/limits/connections.ts';
 import { LargeWork } from '#shared/runtime/large-work.ts';
 import { Receiving, type ReceivingLimits } from '#services/api/limits/receiving.ts';

@@ -8,6 +8,7 @@ import { createTextFileReader } from '#services/worker/agent/gemini/conversation
 import type { HeldLease } from '#services/worker/turn/lease-heartbeat.ts';
 import { createArtifactBudget } from '#services/worker/turn/output/artifact-budget.ts';
 import { createTurnFiles } from '#services/worker/turn/output/files.ts';
+import type { OutputPace } from '#services/worker/turn/output/pace.ts';
 import { StreamedParts } from '#services/worker/turn/output/streamed-parts.ts';
 
 const maxBytes = 4 * maxInlineBytes;
@@ -77,16 +78,31 @@ describe('streamed parts', () => {
 describe('files of a turn', () => {
   const lease = { taskId: 't', turn: 1, fence: 1 };
   const caller = { tenant: '', owner: 'o' };
-  const files = createTurnFiles({} as Parameters<typeof createTurnFiles>[0], {
-    publicUrl: undefined,
-    recorder: { add: () => undefined },
-    log: createLogger('test', 'silent'),
-  })({ lease } as HeldLease, caller);
+  const open = (publicUrl: string | undefined, pace?: OutputPace) =>
+    createTurnFiles({} as Parameters<typeof createTurnFiles>[0], {
+      publicUrl,
+      recorder: { add: () => undefined },
+      log: createLogger('test', 'silent'),
+    })({ lease } as HeldLease, caller, pace);
+  const files = open(undefined);
 
   test('fail output above the limit without PUBLIC_URL', async () => {
     const parts: Part[] = [{ text: big }, { data: [big] }];
     assert.deepEqual(await files.fit('The message', parts, maxBytes), parts);
     await assert.rejects(files.fit('The message', parts, maxInlineBytes), /The message is too large/);
+  });
+
+  test('are stored at the pace of their owner, and hashed in pieces', async () => {
+    const waits: number[] = [];
+    let pieces = 0;
+    const paced = open('http://localhost', {
+      wait: async (bytes) => void waits.push(bytes),
+      nextPiece: async () => void (pieces += 1),
+    });
+    // Fails in the end, without a database.
+    await assert.rejects(paced.store!({ text: 'x'.repeat(3_000_000) }), TypeError);
+    assert.ok(waits.length === 1 && waits[0]! >= 3_000_000);
+    assert.equal(pieces, 2);
   });
 });
 

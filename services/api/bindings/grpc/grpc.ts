@@ -12,7 +12,7 @@ import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Admit } from '../../limits/admission.ts';
 import { closeUnusedConnections, limitConnections, type ConnectionLimits } from '../../limits/connections.ts';
-import type { ByteRates } from '../../limits/byte-rates.ts';
+import type { ByteRates } from '#shared/runtime/byte-rates.ts';
 import type { Receiving } from '../../limits/receiving.ts';
 import type { LargeWork } from '#shared/runtime/large-work.ts';
 import { supportsV03 } from '../call-context.ts';

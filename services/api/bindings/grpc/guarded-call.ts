@@ -21,7 +21,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import type { AuthenticatedCaller, RequestHeaders } from '../../auth/caller.ts';
 import { getLimitKey, type Admit } from '../../limits/admission.ts';
 import { getClientAddress } from '../../limits/client-address.ts';
-import type { ByteRates } from '../../limits/byte-rates.ts';
+import type { ByteRates } from '#shared/runtime/byte-rates.ts';
 import type { Receipt, Receiving } from '../../limits/receiving.ts';
 import { maxSmallBodyBytes } from '../../http/body.ts';
 import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';

@@ -11,7 +11,6 @@ import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { readArtifactParts, readArtifactSizes } from '#shared/db/tasks/content.ts';
 import { readFile, storeFile, type StoredFile } from '#shared/db/tasks/files.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
-import type { Lease } from '#shared/db/turns/leases.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import type { Part } from '#shared/domain/message.ts';
@@ -19,6 +18,7 @@ import { maxFileBytes, maxInlineBytes, measure } from '#shared/domain/sizes.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { HeldLease } from '../lease-heartbeat.ts';
 import { retryReadWhileLeased, retryWhileLeased } from '../retry-while-leased.ts';
+import type { OutputPace } from './pace.ts';
 
 /** A part with a URL in place of its content takes about 250 bytes. */
 const minFileBytes = 1024;
@@ -46,7 +46,8 @@ export interface TurnFiles {
   readArtifact(artifactId: string): Promise<Part[] | undefined>;
 }
 
-export type OpenTurnFiles = (held: HeldLease, owner: Caller) => TurnFiles;
+/** @param pace of the writes; default: files are written at once */
+export type OpenTurnFiles = (held: HeldLease, owner: Caller, pace?: OutputPace) => TurnFiles;
 
 /** Reads and writes of files are repeated while the database is unavailable. */
 export function createTurnFiles(
@@ -60,14 +61,20 @@ export function createTurnFiles(
   },
 ): OpenTurnFiles {
   const { publicUrl, recorder, log } = parts;
-  return (held, owner) => {
+  return (held, owner, pace) => {
     const { lease } = held;
     const read = <T>(operation: () => Promise<T>) => retryReadWhileLeased(held, log, operation, held.signal);
     const store =
       publicUrl === undefined
         ? undefined
-        : (part: Part) =>
-            retryWhileLeased(held, log, () => storePart({ db, publicUrl, recorder }, lease, owner, part));
+        : async (part: Part) => {
+            await pace?.wait(measure(part));
+            const file = await createFile(part, pace);
+            const bytes = await retryWhileLeased(held, log, () => storeFile(db, lease, file));
+            recorder.add(owner.owner, { bytes });
+            const url = createFileUrl(publicUrl, owner.tenant, { taskId: lease.taskId, hash: file.hash });
+            return toUrlPart(part, url, file.mediaType);
+          };
     return {
       fit: (output, parts, maxBytes) => fit(output, parts, maxBytes, store),
       store,
@@ -123,13 +130,12 @@ async function fit(
   return fitted;
 }
 
-async function storePart(
-  { db, publicUrl, recorder }: { db: Db; publicUrl: string; recorder: Pick<UsageRecorder, 'add'> },
-  lease: Lease,
-  { tenant, owner }: Caller,
-  part: Part,
-): Promise<Part> {
-  const { raw, text, data, ...rest } = part;
+/** Hashing that much takes a millisecond. */
+const hashedBytes = 1024 * 1024;
+
+/** @throws {FatalError} if the content is larger than `maxFileBytes` */
+async function createFile(part: Part, pace: OutputPace | undefined): Promise<StoredFile & { hash: string }> {
+  const { raw, text, data, mediaType = getDefaultType(part), filename = null } = part;
   const content =
     raw === undefined ? Buffer.from(text ?? JSON.stringify(data ?? null)) : Buffer.from(raw, 'base64');
   if (content.length > maxFileBytes) {
@@ -137,10 +143,21 @@ async function storePart(
       `A part of the output has ${content.length} bytes, more than the limit of ${maxFileBytes} for a file.`,
     );
   }
-  const hash = createHash('sha256').update(content).digest('base64url');
-  const { mediaType = getDefaultType(part), filename = null } = rest;
-  recorder.add(owner, { bytes: await storeFile(db, lease, { hash, mediaType, filename, content }) });
-  return { url: createFileUrl(publicUrl, tenant, { taskId: lease.taskId, hash }), ...rest, mediaType };
+  const sha256 = createHash('sha256');
+  for (let start = 0; start < content.length; start += hashedBytes) {
+    if (start > 0) await pace?.nextPiece();
+
+    sha256.update(content.subarray(start, start + hashedBytes));
+  }
+  return { hash: sha256.digest('base64url'), mediaType, filename, content };
+}
+
+function toUrlPart(
+  { raw: _raw, text: _text, data: _data, ...rest }: Part,
+  url: string,
+  mediaType: string,
+): Part {
+  return { url, ...rest, mediaType };
 }
 
 function getDefaultType({ raw, text }: Part): string {

@@ -7,11 +7,13 @@
  */
 import type { NewEvent, TurnWrite, WriteTurn } from '#shared/db/turns/write.ts';
 import { certainlyDidNotRun } from '#shared/db/client/errors.ts';
+import { countWriteBytes } from '#shared/db/owners/bytes.ts';
 import type { Usage } from '#shared/domain/usage.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { HeldLease } from '../lease-heartbeat.ts';
 import { retryWhileLeased } from '../retry-while-leased.ts';
+import type { OutputPace } from './pace.ts';
 
 /** Returns the number of the first event of a task after `after` with this content; undefined: there is none. */
 export type FindEvent = (taskId: string, after: number, event: NewEvent) => Promise<number | undefined>;
@@ -29,10 +31,12 @@ export function createStore(parts: {
   lastEvent: number;
   write: WriteTurn;
   findEvent: FindEvent;
+  /** Default: output is written at once. */
+  pace?: OutputPace | undefined;
   outbox: Pick<OutboxPublisher, 'publish'>;
   log: Logger;
 }): Store {
-  const { held, write, findEvent, outbox, log } = parts;
+  const { held, write, findEvent, pace, outbox, log } = parts;
   const { taskId } = held.lease;
   let lastEvent = parts.lastEvent;
   let lastWrite: Promise<unknown> = Promise.resolve();
@@ -48,6 +52,7 @@ export function createStore(parts: {
 
   async function store({ events = [], steps = [], taskUsage }: StoredOutput): Promise<void> {
     let mayBeStored = false;
+    await pace?.wait(countWriteBytes({ events, steps }));
     await retryWhileLeased(held, log, async () => {
       if (mayBeStored && (await wasStored(events))) return;
       try {

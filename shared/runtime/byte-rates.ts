@@ -1,15 +1,14 @@
 /**
- * Limits the bytes per second of a caller: what it sends, and what it gets over HTTP. Large requests and answers
- * take processor time by their size, so that a few callers with nothing else to do could keep a process busy.
- * A request is admitted while its caller has bytes left; its own bytes are charged afterwards, so a single
- * request of any size is possible. Buckets live in this process only.
+ * Limits bytes per second, by name: what a caller sends and gets (api), and what the turns of an owner store (worker). Large content takes
+ * processor time by its size, so that a few callers with nothing else to do could keep a process busy. While there are bytes left, any number
+ * may be used, and is charged afterwards: content of any size is possible. Buckets live in this process only.
  */
 
-/** Smaller requests and answers are not charged: the number of requests bounds them. */
+/** Less is not charged: the number of requests and of turns bounds it. */
 export const minChargedBytes = 4096;
-/** The bytes that a caller may use at once, as seconds of its rate. */
+/** The bytes that may be used at once, as seconds of the rate. */
 const burstSeconds = 8;
-/** Beyond this number, the bucket that was used least recently is dropped, and its caller has a full one again. */
+/** Beyond this number, the bucket that was used least recently is dropped, and its name has a full one again. */
 const maxBuckets = 10_000;
 
 export class ByteRates {
@@ -24,7 +23,7 @@ export class ByteRates {
     this.#now = now;
   }
 
-  /** Returns 0 if the caller has bytes left, or the seconds until it has. */
+  /** Returns 0 if there are bytes left, or the seconds until there are. */
   check(key: string): number {
     if (!this.#buckets.has(key)) return 0;
     const left = this.#getLeft(key);
@@ -38,6 +37,18 @@ export class ByteRates {
     this.#buckets.set(key, { left, at: this.#now() });
     const [oldest] = this.#buckets.keys();
     if (this.#buckets.size > maxBuckets && oldest !== undefined) this.#buckets.delete(oldest);
+  }
+
+  /**
+   * Charges bytes that are used as soon as there are any left.
+   *
+   * @returns the milliseconds until then. Each call waits for those before it
+   */
+  reserve(key: string, bytes: number): number {
+    if (bytes < minChargedBytes) return 0;
+    const left = this.#getLeft(key);
+    this.charge(key, bytes);
+    return Math.max(0, (-1000 * left) / this.#perSecond);
   }
 
   #getLeft(key: string): number {
