@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createApiClient, type Answer } from './api-client.ts';
+import { usageRequest } from './measured/loop-usage.ts';
 import { getKey, goodOwner } from './owners.ts';
 import { Samples, type GoodReport, type Phase } from './samples.ts';
 import { startWebhookReceiver } from './webhook-receiver.ts';
@@ -27,7 +28,8 @@ const operations = [sendTask, runTask, readTask];
 
 const completed = await start();
 const stopped = new AbortController();
-process.on('message', (next: Phase | 'stop') => {
+process.on('message', (next: Phase | 'stop' | typeof usageRequest) => {
+  if (next === usageRequest) return;
   if (next === 'stop') stopped.abort();
   else phase = next;
   if (next === 'pause') void finishAll(settleMs).then(() => process.send?.('idle'));

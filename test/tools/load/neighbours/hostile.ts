@@ -1,19 +1,19 @@
 /**
- * Hostile owners, as one separate process. Arguments: the rows of attacks.ts. It has a lower priority than the measured
- * processes, because real callers would not use their cores. A message of the parent starts it, the next one ends it and is
- * answered with the counts of each row, and with the cores that it has used.
+ * Hostile owners, as one separate process. Arguments: the rows of attacks.ts. It has the lowest priority, because real callers, and the
+ * servers to which webhooks and downloads go, would not use the cores of the measured processes: it runs when these have nothing to do. A
+ * message of the parent starts it, the next one ends it and is answered with the counts of each row, and with the cores that it has used.
  *
  * With BURN it also uses so many cores for nothing, up to one: without rows, this shows what a process of that kind costs
  * the others by its use of the machine alone.
  */
 import { once } from 'node:events';
-import { setPriority } from 'node:os';
+import { constants, setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createTarget } from './attacks/attack.ts';
 import { getAttack } from './attacks.ts';
 import { getHostileOwner, getKey } from './owners.ts';
 
-setPriority(5);
+setPriority(constants.priority.PRIORITY_LOW);
 const { API_URL: apiUrl = '', GRPC_TARGET: grpcTarget = '', BURN: burn = '0' } = process.env;
 const burnMs = 5;
 const targets = process.argv.slice(2).map((row) => ({

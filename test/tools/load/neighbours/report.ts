@@ -1,4 +1,6 @@
 /** The results as tables in Markdown. */
+import os from 'node:os';
+import type { ServiceKind } from '../../../support/stack.ts';
 import { attacks, getAttack } from './attacks.ts';
 import type { Operation, PhaseReport } from './samples.ts';
 import type { ScenarioResult } from './scenario.ts';
@@ -46,34 +48,41 @@ export function formatCounts(result: ScenarioResult): string {
   const errors = Object.entries(good.errors).map(([kind, count]) => `  ${count} × repeated after ${kind}`);
   return [
     `  load average before: ${loadBefore.toFixed(1)}`,
-    ...formatLoops(result),
+    ...formatUsage(result),
     ...lines,
     ...errors,
   ].join('\n');
 }
 
 /** The times for which requests of the measured owner wait in each event loop, and the users of the cores. */
-function formatLoops({ loops, hostileCpu = 0 }: ScenarioResult): string[] {
-  if (loops === undefined) return [];
-  const kinds = ['api', 'worker', 'dispatcher'] as const;
+function formatUsage({ usage, hostileCpu = 0 }: ScenarioResult): string[] {
+  if (usage === undefined) return [];
+  const { alone, hostile } = usage;
+  const kinds = ['api', 'worker', 'dispatcher', 'good'] as const;
   const format = (p99: 'delayP99Ms' | 'busyP99Ms', max: 'delayMaxMs' | 'busyMaxMs') =>
     kinds
       .map((kind) => {
-        const [alone, hostile] = [loops.alone[kind], loops.hostile[kind]].map((usage) =>
-          usage === undefined ? '–' : `${usage[p99].toFixed(0)} / ${usage[max].toFixed(0)}`,
+        const [before, after] = [alone.loops[kind], hostile.loops[kind]].map((loop) =>
+          loop === undefined ? '–' : `${loop[p99].toFixed(0)} / ${loop[max].toFixed(0)}`,
         );
-        return `${kind} ${alone} → ${hostile}`;
+        return `${getProcess(kind)} ${before} → ${after}`;
       })
       .join(', ');
-  const cores = kinds.map((kind) => {
-    const [alone, hostile] = [loops.alone[kind]?.cpu ?? 0, loops.hostile[kind]?.cpu ?? 0];
-    return `${kind} ${alone.toFixed(2)} → ${hostile.toFixed(2)}`;
-  });
+  const cores = [
+    ...kinds.map((kind) => [getProcess(kind), alone.loops[kind]?.cpu, hostile.loops[kind]?.cpu] as const),
+    ['PostgreSQL', alone.machine.postgres, hostile.machine.postgres] as const,
+    [`all ${os.availableParallelism()} of the machine`, alone.machine.all, hostile.machine.all] as const,
+    ['taken by its host', alone.machine.stolen, hostile.machine.stolen] as const,
+  ].map(([name, before = 0, after = 0]) => `${name} ${before.toFixed(2)} → ${after.toFixed(2)}`);
   return [
     `  event loop delayed, p99 / max in ms: ${format('delayP99Ms', 'delayMaxMs')}`,
     `  event loop busy at once, p99 / max in ms of CPU: ${format('busyP99Ms', 'busyMaxMs')}`,
     `  cores used: ${cores.join(', ')}, hostile process ${hostileCpu.toFixed(2)}`,
   ];
+}
+
+function getProcess(kind: ServiceKind | 'good'): string {
+  return kind === 'good' ? 'measuring process' : kind;
 }
 
 function getName({ rows, burn = 0 }: ScenarioResult): string {

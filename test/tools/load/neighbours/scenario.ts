@@ -7,7 +7,8 @@ import { runNode, type RunningProcess } from '../../../support/processes/process
 import { getAttack } from './attacks.ts';
 import type { Counts } from './attacks/attack.ts';
 import { getHostileOwner, goodOwner } from './owners.ts';
-import type { LoopUsage } from './measured/loop-usage.ts';
+import { requestUsage, type LoopUsage } from './measured/loop-usage.ts';
+import { createMachineMeter, type MachineUsage } from './measured/machine.ts';
 import type { GoodReport, Phase } from './samples.ts';
 import type { ServiceUsage } from './measured/service.ts';
 import { startSystem } from './system.ts';
@@ -27,12 +28,19 @@ export interface ScenarioOptions {
   env: Record<string, string>;
 }
 
+/** The use of the cores in one phase. */
+export interface Usage {
+  /** `good`: the process that measures. */
+  loops: Partial<Record<ServiceKind | 'good', LoopUsage | undefined>>;
+  machine: MachineUsage;
+}
+
 export interface ScenarioResult {
   rows: readonly number[];
   burn?: number;
   good: GoodReport;
   /** By phase. */
-  loops?: Record<'alone' | 'hostile', Partial<Record<ServiceKind, LoopUsage>>>;
+  usage?: Record<'alone' | 'hostile', Usage>;
   /** Cores that the hostile process has used. */
   hostileCpu?: number;
   /** While the hostile owners were there, and afterwards until the measured owner's work was done. */
@@ -43,6 +51,7 @@ export interface ScenarioResult {
   loadBefore: number;
 }
 
+const reportUsage = new URL('measured/report-usage.ts', import.meta.url);
 const child = (name: string) => `test/tools/load/neighbours/${name}.ts`;
 
 export async function runScenario(options: ScenarioOptions): Promise<ScenarioResult> {
@@ -53,7 +62,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
     const owners = [goodOwner, ...rows.map(getHostileOwner)];
     const { apiUrl, grpcTarget, pool, services } = await startSystem(t, owners, env);
     const clientEnv = { API_URL: apiUrl, GRPC_TARGET: grpcTarget, RATE: String(rate) };
-    const good = runNode(t, [child('good')], { env: clientEnv });
+    const good = runNode(t, ['--import', reportUsage.href, child('good')], { env: clientEnv });
     const hostile = runNode(t, [child('hostile'), ...rows.map(String)], {
       env: { ...clientEnv, BURN: String(burn) },
     });
@@ -66,22 +75,26 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
       start('pause');
       await idle;
     };
-    const readLoops = async () =>
-      Object.fromEntries(
-        await Promise.all(services.map(async ({ kind, readLoop }) => [kind, await readLoop()] as const)),
+    const readMachine = createMachineMeter();
+    const readUsage = async (): Promise<Usage> => {
+      const machine = readMachine();
+      const loops = await Promise.all(
+        services.map(async ({ kind, readLoop }) => [kind, await readLoop()] as const),
       );
+      return { loops: { ...Object.fromEntries(loops), good: await requestUsage(good.child) }, machine };
+    };
     await finishPhase(warmUpSeconds);
     start('alone');
-    await readLoops();
+    await readUsage();
     await finishPhase(aloneSeconds);
-    const loopsAlone = await readLoops();
+    const usageAlone = await readUsage();
     for (const row of rows) await getAttack(row).seed?.(pool, getHostileOwner(row));
     for (const service of services) service.reset();
-    await readLoops();
+    await readUsage();
     start('hostile');
     hostile.child.send('start');
     await sleep(1000 * hostileSeconds);
-    const loops = { alone: loopsAlone, hostile: await readLoops() };
+    const usage = { alone: usageAlone, hostile: await readUsage() };
     const outcome = receive<{ counts: Record<string, Counts>; cpu: number }>(hostile);
     hostile.child.send('stop');
     const report = receive<GoodReport>(good);
@@ -92,7 +105,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
       burn,
       counts,
       hostileCpu,
-      loops,
+      usage,
       good: await report,
       services: Object.fromEntries(
         services.map(({ kind, usage }) => [kind, usage()]),

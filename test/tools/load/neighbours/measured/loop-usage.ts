@@ -1,4 +1,5 @@
 /** The use of a core by a measured process, and the time in which its event loop was busy with one thing. */
+import type { ChildProcess } from 'node:child_process';
 
 export interface LoopUsage {
   /** Delays of a timer, in milliseconds: by its own work, and by waits for a core. */
@@ -12,8 +13,27 @@ export interface LoopUsage {
 }
 
 /** A message that a measured process answers with its usage since the last one. */
-export const usageRequest = 'usage';
+export const usageRequest = 'usage' as const;
 
-export function isLoopUsage(message: unknown): message is LoopUsage {
+/** @returns undefined if the process has ended */
+export function requestUsage(child: ChildProcess): Promise<LoopUsage | undefined> {
+  return new Promise((resolve) => {
+    const settle = (usage?: LoopUsage): void => {
+      child.off('message', receive);
+      child.off('exit', leave);
+      resolve(usage);
+    };
+    const receive = (message: unknown): void => {
+      if (isLoopUsage(message)) settle(message);
+    };
+    const leave = (): void => settle();
+    child.on('message', receive);
+    child.on('exit', leave);
+    if (child.connected) child.send(usageRequest);
+    else settle();
+  });
+}
+
+function isLoopUsage(message: unknown): message is LoopUsage {
   return typeof message === 'object' && message !== null && 'delayMaxMs' in message;
 }

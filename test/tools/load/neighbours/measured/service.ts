@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cleanup } from '../../../../support/cleanup.ts';
 import type { ServiceKind } from '../../../../support/stack.ts';
 import { waitFor } from '../../../../support/wait-for.ts';
-import { isLoopUsage, usageRequest, type LoopUsage } from './loop-usage.ts';
+import { requestUsage, type LoopUsage } from './loop-usage.ts';
 import { readMemoryLimit } from './memory-limits.ts';
 
 export interface ServiceUsage {
@@ -106,24 +106,6 @@ export async function startService(
     usage: () => ({ peakMib: Math.round(peakMib), limitMib, crashes }),
     readLoop: async () => (child === undefined ? undefined : requestUsage(child)),
   };
-}
-
-function requestUsage(child: ChildProcess): Promise<LoopUsage | undefined> {
-  return new Promise((resolve) => {
-    const settle = (usage?: LoopUsage): void => {
-      child.off('message', receive);
-      child.off('exit', leave);
-      resolve(usage);
-    };
-    const receive = (message: unknown): void => {
-      if (isLoopUsage(message)) settle(message);
-    };
-    const leave = (): void => settle();
-    child.on('message', receive);
-    child.on('exit', leave);
-    if (child.connected) child.send(usageRequest);
-    else settle();
-  });
 }
 
 function describeExit(code: number | null, signal: NodeJS.Signals | null): string {
