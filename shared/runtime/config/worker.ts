@@ -44,7 +44,7 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   concurrency: number;
   /** The share of `concurrency` that one owner can get. */
   ownerShare: number;
-  /** What the turns of one owner may store in one process. 0: any number. */
+  /** Bytes that the turns of one owner may store in one process. 0: any number. */
   ownerBytesPerSecond: number;
   ownerLimits: OwnerLimits;
   leaseSeconds: number;

@@ -12,7 +12,7 @@ describe('the start of a large request', () => {
     '{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"a":[{},{': 1,
     ' { "method" : "tasks\\/get" , "id" : "a\\"b" , "jsonrpc" : "2.0" , "params" : {': 'a"b',
     '{"method":"GetTask","params":{"a":"': null,
-    '{"\\u006dethod":"GetTask","params":{"a":"': null,
+    '{"\\u006d\\u0065\\u0074\\u0068od":"GetTask","params":{"a":"': null,
     '\ufeff{"method":"GetTask","params":{"a":"': null,
     '{"method":"SendMessage","method":"GetTask","params":{"a":"': null,
     '{"id":12345678901234567890,"method":"GetTask","params":{': null,
@@ -52,7 +52,7 @@ describe('a large request', () => {
   const refused = {
     'has its method after its parameters': `{"params":{"a":"${long}"},"method":"GetTask","id":7}`,
     'is large only in bytes': `{"params":{"a":"${wide}"},"method":"GetTask","id":7}`,
-    'has an escaped name': `{"params":{"a":"${long}"},"\\u006d\\u0065thod":"GetTask","id":7}`,
+    'has an escaped name': `{"params":{"a":"${long}"},"\\u006d\\u0065\\u0074\\u0068od":"GetTask","id":7}`,
     'has another method first': `{"method":"SendMessage","params":{"a":"${long}"},"method":"GetTask","id":7}`,
     'has another method last': `{"params":{"a":"${long}"},"method":"GetTask","method":"SendMessage","id":7}`,
     'has a method of any length': `{"params":{},"method":"${long}","id":7}`,

@@ -104,8 +104,8 @@ export function refuseByHead(bytes: Buffer): RefusedEnvelope | undefined {
 }
 
 /**
- * Returns the refusal of a request that is too large for its method, which may follow its parameters. Of several methods, none may be one
- * whose requests are small: which of them counts depends on the parser.
+ * Returns the refusal of a request that is too large for its method, which may follow its parameters. If it has several methods, none may
+ * be one whose requests are small: the parser decides which of them counts.
  */
 function refuseByMembers(text: string): RefusedEnvelope | undefined {
   const read = (json: string): unknown => (json.length > maxScalarChars ? json : parseScalar(json));

@@ -26,7 +26,7 @@ export function startsBatch(bytes: Buffer): boolean {
   return /^\s*\[/.test(bytes.toString('utf8', 0, maxHeadBytes));
 }
 
-/** Returns the members before the first one that is an object or an array. Of members with one name, the last one counts. */
+/** Returns the members before the first one that is an object or an array. The last member of a name counts. */
 export function readHead(bytes: Buffer): Readonly<Record<string, unknown>> {
   const text = bytes.toString('utf8', 0, maxHeadBytes);
   const start = /^\s*\{/.exec(text);

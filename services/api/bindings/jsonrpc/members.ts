@@ -1,6 +1,6 @@
 /**
- * The members of the outermost object of a JSON text, found without parsing it: a large request is refused by its method wherever the
- * method is, and parsing takes longer than anything else that such a request could cause.
+ * The members of the outermost object of a JSON text, found without parsing it: a large request is refused by its method at any
+ * position, and parsing takes longer than anything else that such a request could cause.
  */
 import { findStringEnd } from '#shared/runtime/json-text.ts';
 

@@ -18,7 +18,7 @@ interface Reading {
   stolen: number;
 }
 
-/** The clock of /proc has 100 ticks a second on all common machines (`getconf CLK_TCK`). */
+/** The clock of /proc has 100 ticks a second on all common machines. */
 const ticksPerSecond = 100;
 
 /** @returns a function that reads the usage since its last call */
@@ -64,7 +64,7 @@ function readProcesses(name: string): number {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
       const end = stat.lastIndexOf(')');
       if (stat.slice(stat.indexOf('(') + 1, end) !== name) continue;
-      // utime, stime, cutime, cstime are the fields 14 to 17; the state after the name is the third.
+      // The state after the name is the third field. The times of the process and of its ended children are fields 14 to 17.
       const fields = stat.slice(end + 2).split(' ');
       for (const field of fields.slice(11, 15)) ticks += Number(field);
     } catch {
