@@ -28,6 +28,8 @@ fi
 source "$HERE/settings.sh"
 # shellcheck source=deploy/lib/common.sh
 source "$HERE/lib/common.sh"
+# shellcheck source=deploy/lib/revisions.sh
+source "$HERE/lib/revisions.sh"
 
 umask 077
 WORK=$(mktemp -d)
@@ -88,6 +90,8 @@ if [[ -n $DATABASE_SSL_CA_SECRET ]]; then
   DATABASE_SSL_CA="sm://projects/$PROJECT_ID/secrets/$DATABASE_SSL_CA_SECRET/versions/latest"
 fi
 
+# Whether the step images has built images.
+BUILT=false
 for step in "${steps[@]}"; do
   [[ -f $HERE/steps/$step.sh ]] || fail "unknown step $step"
   say "$step"

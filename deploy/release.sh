@@ -61,4 +61,4 @@ fi
 canary="_CANARY_PERCENT=$CANARY_PERCENT,_CANARY_TASKS=$CANARY_TASKS,_CANARY_TOLERANCE=$CANARY_TOLERANCE"
 canary+=",_CANARY_SECONDS=$CANARY_SECONDS,_DRAIN_WAIT_SECONDS=$DRAIN_WAIT_SECONDS"
 submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG$names,$canary"
-say "released $TAG"
+if [[ $DRY_RUN == true ]]; then say 'a dry run: nothing was submitted'; else say "released $TAG"; fi

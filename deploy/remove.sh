@@ -103,4 +103,4 @@ if [[ $NETWORK == "$PREFIX" ]]; then
   delete_if_exists compute networks describe "$NETWORK" -- compute networks delete "$NETWORK"
 fi
 if ((remaining > 0)); then fail "$remaining resources could not be deleted yet: run remove.sh again in an hour"; fi
-say 'everything was deleted'
+if [[ $DRY_RUN == true ]]; then say 'a dry run: nothing was deleted'; else say 'everything was deleted'; fi

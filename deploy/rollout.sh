@@ -191,3 +191,4 @@ fi
 find_targets
 trap 'fail "the step $step was interrupted: the step status says what has which share. Run it again, or back"' INT TERM HUP
 "$step"
+if [[ $DRY_RUN == true ]]; then say 'a dry run: nothing was changed'; fi

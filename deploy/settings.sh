@@ -81,7 +81,7 @@
 : "${TRACE_RATIO:=1}"                         # share of tasks that are traced, from 0 to 1
 : "${ALERT_EMAIL:=}"                          # receives alerts; if empty, they are visible only in the console
 
-# Images, by digest. Default: the newest in the registry; built if there are none.
+# Images, by digest. Default: those that serve; before the first deployment, the newest in the registry; built if there are none.
 : "${API_IMAGE:=}"
 : "${WORKER_IMAGE:=}"
 

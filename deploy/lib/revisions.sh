@@ -88,6 +88,21 @@ check_prepared() {
     fail "the newest revision of $1 is $NEXT, which the step prepare has not deployed for $RELEASE. Nothing was changed: the step status says which releases there are"
 }
 
+# serving_image <service>: prints the image of the revision that serves, or nothing if there is no such service.
+serving_image() {
+  local pool='' json
+  exists run services describe "$1" --region="$REGION" || return 0
+  read_revisions "$1"
+  ((${#SERVING[@]} == 1)) ||
+    fail "$1 is split between ${SERVING[*]}: end that rollout first, with deploy/rollout.sh and the step promote or back"
+  json=$(ask '' run revisions describe "${SERVING[0]%=*}" --region="$REGION" --format=json) || fail "the revision ${SERVING[0]%=*} cannot be read"
+  python3 -S -c '
+import json, sys
+containers = json.load(sys.stdin)["spec"]["containers"]
+print(next((each["image"] for each in containers if each.get("name") == "service"), containers[0]["image"]))
+' <<<"$json"
+}
+
 # A pool of one instance cannot be split.
 check_instances() {
   ((CANARY_PERCENT == 0 || INSTANCES >= 2)) ||

@@ -1,4 +1,19 @@
 # Sets the variables of the manifests, for the steps that apply them. Secrets are pinned to a version.
+#
+# The images that serve stay, unless this run has built others: the newest ones may be of a release that was taken back. The dispatcher
+# runs the image of the workers.
+if [[ $BUILT != true ]]; then
+  if [[ -z $WORKER_IMAGE ]]; then
+    WORKER_IMAGE=$(serving_image "$PREFIX-dispatcher")
+    newest=worker
+    if [[ -n $AGENT_DIR ]]; then newest=agent; elif [[ $IMAGES_FROM == source ]]; then newest=source; fi
+    newest=$(newest_image "$newest")
+    if [[ -n $WORKER_IMAGE && -n $newest && $newest != "$WORKER_IMAGE" ]]; then
+      say "the images that serve stay, and not the newest ($newest): to deploy that, use deploy/release.sh, or set API_IMAGE and WORKER_IMAGE"
+    fi
+  fi
+  [[ -n $API_IMAGE || -n $AGENT_DIR || $IMAGES_FROM == source ]] || API_IMAGE=$(serving_image "$PREFIX-api")
+fi
 if [[ -n $AGENT_DIR ]]; then
   [[ -n $WORKER_IMAGE ]] || WORKER_IMAGE=$(newest_image agent)
   API_IMAGE=$WORKER_IMAGE

@@ -88,6 +88,47 @@ describe('deploy.sh', () => {
     );
   });
 
+  test('keeps the images that serve, and not the newest of a release that was taken back', async (t) => {
+    const fake = createFakeProject(t, deployed);
+    writeFileSync(path.join(fake.dir, 'resources/built'), '2');
+    const dir = createTempDir(t);
+    const deploy = async (steps: string[], env: Record<string, string> = {}) => {
+      const { output } = await fake.run('deploy.sh', steps, { RENDERED_DIR: dir, API_MAX: '30', ...env });
+      const [api, worker] = ['api', 'worker'].map(
+        (name) => /image: "(.*)"/.exec(readFileSync(path.join(dir, `${name}.yaml`), 'utf8'))![1]!,
+      );
+      return { output, images: [api!, worker!].map((image) => image.replace(/^.*\/(\w+)@sha256:0*/, '$1 ')) };
+    };
+    const kept = await deploy(['migrate', 'services']);
+    assert.deepEqual(kept.images, ['api 1', 'worker 1']);
+    assert.match(kept.output, /the images that serve stay, and not the newest \(.*worker@sha256:0+2\)/);
+    const named = await deploy(['services'], { WORKER_IMAGE: 'r/worker@sha256:3' });
+    assert.deepEqual(named.images, ['api 1', 'worker 3']);
+    const built = await deploy(['images', 'services'], { AGENT_DIR: '/my/agent', FAKE_BUILT: '4' });
+    assert.deepEqual(built.images, ['agent 4', 'agent 4']);
+    assert.doesNotMatch(named.output + built.output, /images that serve stay/);
+
+    writeFileSync(path.join(fake.dir, 'resources/split longhaul-api'), '');
+    fake.takeChanges();
+    const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+    const split = await runScript('deploy.sh', ['services'], env);
+    assert.match(
+      split.errors,
+      /longhaul-api is split between longhaul-api-1=90 longhaul-api-2=10: end that rollout/,
+    );
+    assert.deepEqual([split.code, fake.takeChanges()], [1, []]);
+  });
+
+  test('migrates a database that was restored, although its image has migrated another', async (t) => {
+    const fake = createFakeProject(t, deployed);
+    const restored = { ALLOYDB_CLUSTER: 'longhaul-restored', DATABASE_HOST: '10.21.0.9' };
+    await fake.run('deploy.sh', ['migrate'], restored);
+    const jobs = ['run jobs replace', 'run jobs execute'];
+    assert.deepEqual(takeVerbs(fake), jobs);
+    await fake.run('deploy.sh', ['migrate'], restored);
+    assert.deepEqual(fake.takeChanges(), []);
+  });
+
   test('switches the subscriptions to push once', async (t) => {
     const fake = createFakeProject(t, deployed);
     const push = { WORKER_MODE: 'push' };
@@ -225,7 +266,7 @@ describe('remove.sh', () => {
     await fake.run('remove.sh', ['--yes']);
     assert.ok(fake.takeChanges().length > 30);
     const remaining = readdirSync(path.join(fake.dir, 'resources')).filter(
-      (name) => !/^(apis|built|executed|peering|content .*|alloydb .*)$/.test(name),
+      (name) => !/^(apis|built|executed|peering|content .*|image .*|alloydb .*)$/.test(name),
     );
     assert.deepEqual(remaining, []);
     await fake.run('remove.sh', ['--yes']);

@@ -74,14 +74,15 @@ case $line in
   'compute firewall-rules create '* | 'compute firewall-rules update '*) changes; printf '%s' "$ranges" >"$(file "compute firewall-rules $last")" ;;
   'alloydb users list') ls "$resources" | sed -n 's/^alloydb users //p' ;;
   'alloydb instances describe '*ipAddress*) ;;
-  'artifacts docker images list '*) if [[ -f $resources/built ]]; then echo "sha256:$(printf '%064d' 1)"; fi ;;
-  'builds submit '*) changes; touch "$resources/built" ;;
-  'run jobs executions list') if [[ -f $resources/executed ]]; then echo longhaul-migrate-1; fi ;;
-  'run jobs execute '*) changes; touch "$resources/executed" ;;
+  'artifacts docker images list '*) if [[ -f $resources/built ]]; then echo "sha256:$(printf '%064d' "$(cat "$resources/built")")"; fi ;;
+  'builds submit '*) changes; printf '%s' "${FAKE_BUILT:-1}" >"$resources/built" ;;
+  'run jobs executions list') if [[ -s $resources/executed && $filter == *"longhaul-manifest=$(cat "$resources/executed") "* ]]; then echo longhaul-migrate-1; fi ;;
+  'run jobs execute '*) changes; cp "$resources/run jobs $last" "$resources/executed" ;;
   *' replace '*)
     changes
     name=$(sed -n 's/^  name: //p' "$last" | head -1)
     sed -n 's/^    longhaul-manifest: "\(.*\)"/\1/p' "$last" >"$(file "$(group) $name")"
+    sed -n 's/^ *image: "\(.*\)"/\1/p' "$last" | head -1 >"$resources/image $name"
     ;;
   *'monitoring '*' list') listed "${positional[-2]}" ;;
   'beta monitoring channels create') changes; touch "$(monitored "channels $email")" ;;
@@ -94,10 +95,16 @@ case $line in
   'tasks queues create '* | 'tasks queues update '*) changes; printf '%s' "$concurrent" >"$(file "tasks queues $last")" ;;
   'scheduler jobs create http '*) changes; touch "$(file "scheduler jobs $last")" ;;
   *' create '*) changes; touch "$(file "${line/ create/}")" ;;
+  'run revisions describe '*) printf '{"spec":{"containers":[{"name":"alloydb-auth-proxy","image":"proxy"},{"name":"service","image":"%s"}]}}' "$(cat "$resources/image ${last%-*}")" ;;
   *' describe '*)
     [[ -f $(file "${line/ describe/}") ]]
     case $format in
       *longhaul-manifest*) cat "$(file "${line/ describe/}")" ;;
+      json)
+        traffic="{\"revisionName\":\"$last-1\",\"percent\":100}"
+        if [[ -f "$resources/split $last" ]]; then traffic="{\"revisionName\":\"$last-1\",\"percent\":90},{\"revisionName\":\"$last-2\",\"percent\":10}"; fi
+        printf '{"metadata":{},"status":{"latestCreatedRevisionName":"%s-2","traffic":[%s]}}' "$last" "$traffic"
+        ;;
       *ipAddress*) echo 10.21.0.2 ;;
       *'value(address)'*) echo 10.20.0.7 ;;
       *serviceAttachmentLink*) echo projects/p/regions/r/serviceAttachments/alloydb ;;

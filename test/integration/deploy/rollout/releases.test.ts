@@ -151,7 +151,7 @@ test('a dry run prints the commands of each step, and runs none', async (t) => {
   assert.match((await print('contract')).join('\n'), /jobs update .*\n.*contract\\,--keep\\,2\.0/);
   const push = await print('prepare', { WORKER_MODE: 'push', GRPC_MAX: '2' });
   assert.deepEqual(
-    push.map((line) => / update (\S+)/.exec(line)?.[1]),
+    push.map((line) => /gcloud run services update (\S+)/.exec(line)?.[1]),
     ['longhaul-worker', 'longhaul-dispatcher', 'longhaul-grpc', 'longhaul-api'],
   );
   assert.deepEqual(fake.takeChanges(), []);
