@@ -3,6 +3,8 @@
 export interface Rig {
   /** Address of the service. */
   url: string;
+  /** The folder with the packages of the pinned list. */
+  folder: string;
   /** Imports a package of the pinned list. */
   // oxlint-disable-next-line typescript/no-explicit-any -- the packages are not installed when this is type-checked
   load: (name: string) => any;

@@ -1,6 +1,6 @@
 /**
  * `npm run interop` uses the service with the client libraries and frameworks of the pinned list below, which it
- * installs into a temporary folder (800 MB; kept for the next run). Each client runs in a process of its own. Prints a
+ * installs into a temporary folder (900 MB; kept for the next run). Each client runs in a process of its own. Prints a
  * table, and fails if a check does. `npm run interop -- mastra` runs one of them.
  */
 import { execFile, spawn } from 'node:child_process';
@@ -21,6 +21,7 @@ import { adk } from './clients/adk.ts';
 import { geminiCli } from './clients/gemini-cli.ts';
 import { geminiCliMcp } from './clients/gemini-cli-mcp.ts';
 import { mastra } from './clients/mastra.ts';
+import { mcpInspector } from './clients/mcp-inspector.ts';
 import { strands } from './clients/strands.ts';
 
 // cspell:ignore bufbuild
@@ -32,6 +33,7 @@ const packages = {
   '@google/gemini-cli-core': '0.61.0',
   '@grpc/grpc-js': '1.14.7',
   '@mastra/core': '1.71.0',
+  '@modelcontextprotocol/inspector': '2.12.0',
   '@strands-agents/sdk': '1.19.0',
   express: '5.3.0',
 };
@@ -42,6 +44,7 @@ const clients: Record<string, InteropClient> = {
   'gemini-cli': geminiCli,
   'gemini-cli-mcp': geminiCliMcp,
   mastra,
+  'mcp-inspector': mcpInspector,
   strands,
 };
 
@@ -65,7 +68,7 @@ async function install(): Promise<string> {
 async function runChecks({ checks, binding }: InteropClient, name: string, url: string, folder: string) {
   // Some clients log there.
   console.debug = () => undefined;
-  const rig = { url, load: createRequire(join(folder, 'package.json')) };
+  const rig = { url, folder, load: createRequire(join(folder, 'package.json')) };
   let failed = 0;
   for (const [check, run] of Object.entries(checks)) {
     const timeout = AbortSignal.timeout(checkMs);
