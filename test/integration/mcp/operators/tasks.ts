@@ -50,6 +50,8 @@ export function testTasks(getRig: () => OpsRig): void {
       );
     const cases: [string | undefined, (taskId: string) => Promise<unknown>][] = [
       [undefined, async () => undefined],
+      // It runs.
+      [undefined, async (taskId) => [await playTurn(api.db, taskId), await delay(taskId)]],
       ['start_time', delay],
       ['parked', async (taskId) => Promise.all([delay(taskId), addAttempt(taskId)])],
       ['owner_limit', async (taskId) => Promise.all([enqueue(taskId), limit(until)])],
