@@ -2,9 +2,9 @@
  * `npm run load -- neighbours`: one scenario for each hostile owner, and one with all of them. Options:
  *
  *   --rows 1,6,all       only these scenarios
- *   --seconds 20         duration of a hostile phase; some rows, and all together, take twice as long
+ *   --seconds 30         duration of a hostile phase; some rows, and all together, take twice as long
  *   --burn 0.5           first a scenario whose hostile process sends nothing, and uses so much of one core
- *   --rate 8             starts of each operation of the measured owner, per second
+ *   --rate 10            starts of each operation of the measured owner, per second
  *   --env NAME=VALUE     environment of the services, for example a limit; repeatable
  *   --json FILE          writes the results
  */
@@ -17,7 +17,7 @@ import { runScenario, type ScenarioResult } from './scenario.ts';
 import { boundsText, findExceeded } from './verdict.ts';
 
 /** The services compile their code during the warm-up. */
-const durations = { warmUpSeconds: 6, aloneSeconds: 15 };
+const durations = { warmUpSeconds: 6, aloneSeconds: 30 };
 const allRows = attacks.map((_, index) => index + 1);
 
 /** Exits with code 1 if a bound is exceeded, and with 2 for wrong options. */
@@ -50,8 +50,8 @@ function readOptions(args: readonly string[]) {
       args: [...args],
       options: {
         rows: { type: 'string', default: [...allRows, 'all'].join() },
-        seconds: { type: 'string', default: '20' },
-        rate: { type: 'string', default: '8' },
+        seconds: { type: 'string', default: '30' },
+        rate: { type: 'string', default: '10' },
         burn: { type: 'string', default: '0' },
         env: { type: 'string', multiple: true, default: [] },
         json: { type: 'string' },

@@ -3,18 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /** In cores, on average. */
 export interface MachineUsage {
+  /** The server of the measured system. */
   postgres: number;
   /** All processes, including the load and what does not belong to the measurement. */
   all: number;
   /** Taken by the host of a virtual machine. */
-  stolen: number;
-}
-
-interface Reading {
-  at: number;
-  /** Clock ticks since the start of the machine. */
-  postgres: number;
-  all: number;
   stolen: number;
 }
 
@@ -26,9 +19,11 @@ export function createMachineMeter(): () => MachineUsage {
   let before = read();
   return () => {
     const now = read();
-    const perTick = 1 / ticksPerSecond / ((now.at - before.at) / 1000);
+    const perTick = 1000 / ticksPerSecond / (now.at - before.at);
+    let postgres = 0;
+    for (const [pid, ticks] of now.postgres) postgres += ticks - (before.postgres.get(pid) ?? 0);
     const usage = {
-      postgres: (now.postgres - before.postgres) * perTick,
+      postgres: postgres * perTick,
       all: (now.all - before.all) * perTick,
       stolen: (now.stolen - before.stolen) * perTick,
     };
@@ -37,39 +32,43 @@ export function createMachineMeter(): () => MachineUsage {
   };
 }
 
-function read(): Reading {
+/** Clock ticks since the start of the machine, or of a process. */
+function read(): { at: number; postgres: Map<string, number>; all: number; stolen: number } {
   // proc(5): user, nice, system, idle, iowait, irq, softirq, steal.
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = readFileSync(
-    '/proc/stat',
-    'utf8',
-  )
-    .split('\n', 1)[0]!
-    .split(/\s+/)
-    .slice(1)
-    .map(Number);
+  const [, ...fields] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.split(/\s+/);
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = fields.map(Number);
   return {
     at: performance.now(),
-    postgres: readProcesses('postgres'),
+    postgres: readPostgres(),
     all: user + nice + system + irq + softirq,
     stolen: steal,
   };
 }
 
-/** Returns the ticks that all processes of this name have used, including their children that have ended. */
-function readProcesses(name: string): number {
-  let ticks = 0;
+/** Returns the ticks of the processes of PostgreSQL that this process has started, with those of their ended children. */
+function readPostgres(): Map<string, number> {
+  const processes = new Map<string, { name: string; parent: string; ticks: number }>();
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
       const end = stat.lastIndexOf(')');
-      if (stat.slice(stat.indexOf('(') + 1, end) !== name) continue;
-      // The state after the name is the third field. The times of the process and of its ended children are fields 14 to 17.
-      const fields = stat.slice(end + 2).split(' ');
-      for (const field of fields.slice(11, 15)) ticks += Number(field);
+      // proc(5): state, parent; the times of the process and of its ended children are fields 14 to 17.
+      const [, parent = '', ...fields] = stat.slice(end + 2).split(' ');
+      const ticks = fields.slice(9, 13).reduce((sum, field) => sum + Number(field), 0);
+      processes.set(pid, { name: stat.slice(stat.indexOf('(') + 1, end), parent, ticks });
     } catch {
       // It has ended since.
     }
   }
-  return ticks;
+  const isOwn = (pid: string): boolean => {
+    if (pid === String(process.pid)) return true;
+    const parent = processes.get(pid)?.parent;
+    return parent !== undefined && isOwn(parent);
+  };
+  const found = new Map<string, number>();
+  for (const [pid, { name, ticks }] of processes) {
+    if (name === 'postgres' && isOwn(pid)) found.set(pid, ticks);
+  }
+  return found;
 }
