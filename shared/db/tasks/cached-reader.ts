@@ -27,16 +27,21 @@ const maxCached = 2_000;
 const maxCachedBytes = 16_384;
 
 /**
- * Content of a task that is read together with others. A set of such reads takes at most 48 MB, and usually far less.
+ * Content of a task that is read together with others. A set of such reads takes at most 24 MB, and usually far less.
  * Larger tasks are read once more, one by one.
  */
 const maxSmallBytes = 256 * 1024;
 
+/**
+ * Sets of old tasks wait for the disk: a statement reads one page after the other, about ten for each task that is not in
+ * memory. Several lanes read at the same time, and a large task delays only the reads of its own set.
+ */
+const smallReads = { max: 32, lanes: 4 };
+
 export function createCachedReader(db: Db): ReadCachedTask {
-  // Two lanes, so that a large task delays only the reads of its own set.
   const readSmall = createBatcher(
     (reads: readonly TaskRead[]) => readTaskSnapshots(db, reads, maxSmallBytes),
-    { max: 64, lanes: 2 },
+    smallReads,
   );
   const readLarge = createBatcher((reads: readonly TaskRead[]) => readTaskSnapshots(db, reads), {
     max: 1,

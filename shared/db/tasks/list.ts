@@ -66,17 +66,18 @@ async function listTasks(db: Db, { caller, filter, size, after, options }: TaskL
     ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
     ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
   const states = filter.state === undefined ? taskStates : [filter.state];
-  const counted = sql`case when (select count(*) from newest) > ${size} then (${selectCount(states, matches)}) end`;
+  const count = sql`case when (select count(*) from newest) > ${size} then (${selectCount(states, matches)}) end`;
   const { rows } = await sql<{ id: string; cursor_at: string; counted: number | null }>`
     with newest as materialized (${selectNewest(states, matches, size + 1, after)})
-    select id, status_at::text as cursor_at, ${after === undefined ? counted : sql`null`} as counted
+    select id, status_at::text as cursor_at, ${after === undefined ? count : sql`null`} as counted
     from newest order by status_at desc, id desc`.execute(db);
   const reads = rows.slice(0, size).map(({ id }) => ({ caller, taskId: id, options }));
-  const read = await readFitting(db, reads);
+  const counted = rows[0]?.counted ?? rows.length;
+  const [read, total] = await Promise.all([
+    readFitting(db, reads),
+    after?.total ?? (counted > maxExactTotal ? estimateTotal(db, states, matches, counted) : counted),
+  ]);
   const last = rows.length > read.length ? rows[read.length - 1] : undefined;
-  const found = rows[0]?.counted ?? rows.length;
-  const total =
-    after?.total ?? (found > maxExactTotal ? await estimateTotal(db, states, matches, found) : found);
   return {
     // A task may have been removed, or have left the filter, since its id was read.
     tasks: read.flatMap((task) =>
