@@ -41,34 +41,58 @@ export async function readSizes({ pool }: Side): Promise<Figure[]> {
   ];
 }
 
+/** Relations that so many tasks, or fewer, each write a whole page of are reported by name. */
+const mostTasksOfPage = 10;
+
 /**
- * The log that tasks write after a checkpoint, when PostgreSQL logs each page whole that it changes first. Nothing else
- * may use the server meanwhile.
+ * The log that tasks write after a checkpoint, when PostgreSQL logs each page whole that it changes first: all of it, its
+ * whole pages, and where most of these are. Nothing else may use the server meanwhile.
  */
 export async function measureLog(
   { name, pool }: Side,
   tasks: number,
   run: () => Promise<unknown>,
 ): Promise<Figure[]> {
+  await pool.query('create extension if not exists pg_walinspect');
   await pool.query('checkpoint');
-  const before = await readLog(pool);
+  const from = await readLogEnd(pool);
   await run();
-  const after = await readLog(pool);
+  const to = await readLogEnd(pool);
+  // The counters of pg_stat_wal lack what sessions have not reported yet.
+  const { rows: pages } = await pool.query<{ relation: string; pages: number }>(
+    `select coalesce(c.relname, 'others') as relation, count(*)::int as pages
+     from pg_get_wal_block_info($1, $2, false) b
+     left join pg_class c on pg_relation_filenode(c.oid) = b.relfilenode and b.reldatabase = (
+       select oid from pg_database where datname = current_database()
+     )
+     where b.block_fpi_length > 0 group by 1 order by 2 desc`,
+    [from, to],
+  );
+  const { rows: size } = await pool.query<{ bytes: string }>('select pg_wal_lsn_diff($1, $2) as bytes', [
+    to,
+    from,
+  ]);
+  const perTask = (what: string, count: number, unit: string): Figure => ({
+    name: `${what}, ${name} tasks`,
+    value: count / tasks,
+    unit,
+  });
   return [
-    {
-      name: `WAL of a task after a checkpoint, ${name} tasks`,
-      value: (after.bytes - before.bytes) / 1024 / tasks,
-      unit: 'KB',
-    },
-    { name: `whole pages in it, ${name} tasks`, value: (after.pages - before.pages) / tasks, unit: '' },
+    perTask('WAL of a task after a checkpoint', Number(size[0]?.bytes) / 1024, 'KB'),
+    perTask(
+      'whole pages in it',
+      pages.reduce((sum, one) => sum + one.pages, 0),
+      '',
+    ),
+    ...pages
+      .filter((one) => one.pages * mostTasksOfPage >= tasks)
+      .map((one) => perTask(`whole pages of ${one.relation}`, one.pages, '')),
   ];
 }
 
-async function readLog(pool: Pool): Promise<{ bytes: number; pages: number }> {
-  const { rows } = await pool.query<{ bytes: string; pages: string }>(
-    'select wal_bytes as bytes, wal_fpi as pages from pg_stat_wal',
-  );
-  return { bytes: Number(rows[0]?.bytes), pages: Number(rows[0]?.pages) };
+async function readLogEnd(pool: Pool): Promise<string> {
+  const { rows } = await pool.query<{ lsn: string }>('select pg_current_wal_flush_lsn() as lsn');
+  return rows[0]?.lsn ?? '0/0';
 }
 
 /** Dead rows in relation to those at which autovacuum starts, of the table with the most. */

@@ -79,11 +79,19 @@ export function createExpression(
   }
 }
 
-/** Returns the statement that copies the rows of a table, in the order of the seed. */
-export function createCopy(table: string, expressions: ReadonlyMap<string, string>): string {
+/**
+ * Returns the statement that copies the rows of a table, in the order of the seed.
+ *
+ * @param condition on the seed `s`: only these tasks have copies
+ */
+export function createCopy(
+  table: string,
+  expressions: ReadonlyMap<string, string>,
+  condition = 'true',
+): string {
   const columns = [...expressions.keys()].map((column) => `"${column}"`).join(', ');
   return `insert into public."${table}" (${columns})
     select ${[...expressions.values()].join(', ')}
     from preload.seed s join preload.templates tp on tp.template = s.template
-    join preload."rows_${table}" t on t.template = s.template`;
+    join preload."rows_${table}" t on t.template = s.template where ${condition}`;
 }

@@ -13,7 +13,9 @@ const tasksOfTransaction = 10;
 /** Copies of each template that are compared with it. */
 const checkedCopies = 20;
 
-/** Messages are found as repeats for longer than these tasks are kept, so that reconcilers leave their rows. */
+/** Messages are found as repeats for a day, the default of IDEMPOTENCY_WINDOW_SECONDS: earlier ones have no row. */
+const conditions: Readonly<Record<string, string>> = { sends: `s.at > now() - interval '1 day'` };
+/** Reconcilers leave these rows, however old the load is when it is measured. */
 const overrides = { 'sends.expires_at': `now() + interval '10 years'` };
 
 export interface CopyParts {
@@ -125,7 +127,7 @@ async function createTableCopy(
     column.name,
     createExpression(name, column, findIdentities(column.name, owned), options),
   ]);
-  return createCopy(name, new Map(expressions));
+  return createCopy(name, new Map(expressions), conditions[name]);
 }
 
 /** Compares copies with their templates, as their callers see them. */

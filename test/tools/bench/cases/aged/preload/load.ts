@@ -1,5 +1,5 @@
 /** Fills a database with ended tasks, once for each data directory. */
-import { readFileSync, statfsSync } from 'node:fs';
+import { readFileSync, rmSync, statfsSync } from 'node:fs';
 import { Client } from 'pg';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { migrateToLatest } from '#shared/db/schema/migrate.ts';
@@ -7,6 +7,7 @@ import { describeSchema } from '../../../../schema/describe.ts';
 import { startServer, withRig } from '../../../rig.ts';
 import { ms, type Figure } from '../../../rounds.ts';
 import { copyTasks } from './copy.ts';
+import { findFreeSpaceMaps } from './free-space.ts';
 import { measureLocks } from './locks.ts';
 import { runTemplates, shares, templateOwner } from './templates.ts';
 
@@ -111,6 +112,7 @@ export async function loadDatabases(
 ): Promise<Figure[]> {
   const server = await startServer({ dataDir, settings: loadSettings });
   const figures: Figure[] = [];
+  const freeSpaceMaps: string[] = [];
   try {
     for (const { name, tasks, isFresh } of databases) {
       const loaded = isFresh === true ? undefined : await findLoaded(server.url, name);
@@ -127,11 +129,13 @@ export async function loadDatabases(
         );
       const from = performance.now();
       await load(server.url, { name, tasks }, createCaller(templateOwner));
+      freeSpaceMaps.push(...(await findFreeSpaceMaps(withDatabase(server.url, name))));
       console.log(`${name}: ${tasks} tasks in ${((performance.now() - from) / 1000).toFixed(0)} s`);
     }
     return figures;
   } finally {
     await server.stop();
+    for (const file of freeSpaceMaps) rmSync(file, { force: true });
   }
 }
 
