@@ -6,7 +6,7 @@ import { getMessage, request } from './http.ts';
 export interface RouteCall {
   /** Default: GET. */
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  body?: object;
+  body?: object | undefined;
   signal?: AbortSignal;
 }
 
@@ -20,9 +20,21 @@ export async function callRoute<T>(
   agent: Agent,
   extension: string,
   path: string,
-  { method = 'GET', body, signal }: RouteCall = {},
+  call: RouteCall = {},
 ): Promise<T> {
-  const response = await request(getRoute(agent, extension, path), {
+  const response = await requestRoute(agent, extension, path, call);
+  if (!response.ok) throw new CliError(await getMessage(response));
+  return (await response.json()) as T;
+}
+
+/** The same, but returns any answer of the route. */
+export function requestRoute(
+  agent: Agent,
+  extension: string,
+  path: string,
+  { method = 'GET', body, signal }: RouteCall,
+): Promise<Response> {
+  return request(getRoute(agent, extension, path), {
     method,
     headers: {
       ...agent.authHeaders,
@@ -33,8 +45,6 @@ export async function callRoute<T>(
     signal: signal ?? null,
     ...(body && { body: JSON.stringify(body) }),
   });
-  if (!response.ok) throw new CliError(await getMessage(response));
-  return (await response.json()) as T;
 }
 
 /** Returns the address of a route. @throws {CliError} if the agent does not have it */

@@ -2,8 +2,8 @@
 import type { CallRoute, RouteCall } from '#shared/mcp/tool.ts';
 import { RouteError, ToolError } from '#shared/mcp/errors.ts';
 import { connect, type Agent } from '../agent/connect.ts';
-import { getMessage, request } from '../agent/http.ts';
-import { getRoute } from '../agent/rest.ts';
+import { getMessage } from '../agent/http.ts';
+import { requestRoute } from '../agent/rest.ts';
 import { CliError } from '../failure.ts';
 import type { Target } from '../settings/settings.ts';
 
@@ -33,17 +33,8 @@ export function createHttpCaller(target: Target): CallRoute {
 
 async function send(agent: Agent, call: RouteCall): Promise<unknown> {
   const { method, extension, body } = call;
-  const response = await request(getRoute(agent, extension, toPath(call)), {
-    method,
-    headers: {
-      ...agent.authHeaders,
-      'a2a-version': '1.0',
-      accept: 'application/json',
-      ...(body && { 'content-type': 'application/json' }),
-    },
-    signal: AbortSignal.timeout(timeoutMs),
-    ...(body && { body: JSON.stringify(body) }),
-  });
+  const signal = AbortSignal.timeout(timeoutMs);
+  const response = await requestRoute(agent, extension, toPath(call), { method, body, signal });
   if (!response.ok) throw new RouteError(response.status, await getMessage(response));
   return response.json();
 }

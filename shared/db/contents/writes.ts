@@ -3,7 +3,21 @@ import type { JsonObject } from '../../domain/message.ts';
 import { interactionStep, type Wait } from '../../domain/wait.ts';
 import type { RecordedWait } from '../turns/turn-content.ts';
 import type { NewEvent, NewStep, TurnEnd, TurnRelease, TurnWrite } from '../turns/turn-write.ts';
-import { createSealerOfTasks, openJson, type Sealer } from './codec.ts';
+import type { Db } from '../client/pool.ts';
+import { areContentsEncrypted, createSealerOfTasks, openJson, type Sealer } from './codec.ts';
+
+/** Encrypts what is stored for the step with this token, unless no step has it: then its statement finds none either. */
+export async function sealForWait(
+  db: Db,
+  token: string,
+  kind: 'output' | 'request',
+  text: string,
+): Promise<string> {
+  if (!areContentsEncrypted()) return text;
+  const step = await db.selectFrom('steps').select('task_id').where('token', '=', token).executeTakeFirst();
+  if (step === undefined) return text;
+  return (await createSealerOfTasks([step.task_id])).json(kind, step.task_id, text);
+}
 
 export async function sealWrite(write: TurnWrite): Promise<TurnWrite> {
   const { taskId } = write.lease;

@@ -11,7 +11,8 @@ import type { JsonObject } from '../../domain/message.ts';
 import { uuidv7 } from '../../domain/ids.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { areContentsEncrypted, createSealerOfTasks, openJson } from '../contents/codec.ts';
+import { openJson } from '../contents/codec.ts';
+import { sealForWait } from '../contents/writes.ts';
 import { isRunnable } from '../turns/leases.ts';
 
 /** Google's target for the end of a batch (ai.google.dev/gemini-api/docs/batch-api, "Service Level Objective"). */
@@ -36,7 +37,7 @@ export async function addBatchCall(
   db: Db,
   { token, model, request, collectSeconds }: NewBatchCall,
 ): Promise<boolean> {
-  const sealed = await sealRequest(db, token, request);
+  const sealed = await sealForWait(db, token, 'request', request);
   const { rows } = await sql<{ fits: boolean }>`
     with call as (
       select s.task_id, s.turn, t.agent_hash,
@@ -56,14 +57,6 @@ export async function addBatchCall(
     select fits from call`.execute(db);
   // A turn that is over finds out by its lease.
   return rows[0]?.fits ?? true;
-}
-
-async function sealRequest(db: Db, token: string, request: string): Promise<string> {
-  if (!areContentsEncrypted()) return request;
-  const step = await db.selectFrom('steps').select('task_id').where('token', '=', token).executeTakeFirst();
-  // The statement finds none either.
-  if (step === undefined) return request;
-  return (await createSealerOfTasks([step.task_id])).json('request', step.task_id, request);
 }
 
 /** A call as its turn sees it. */

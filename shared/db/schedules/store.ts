@@ -4,7 +4,7 @@
  */
 import { sql, type Transaction } from 'kysely';
 import { uuidv7 } from '../../domain/ids.ts';
-import type { OverlapPolicy, Rhythm, ScheduleTemplate } from '../../domain/schedule.ts';
+import type { Rhythm } from '../../domain/schedule.ts';
 import { databaseNow } from '../../runtime/clock.ts';
 import type { Db } from '../client/pool.ts';
 import { runTransaction } from '../client/transaction.ts';
@@ -16,13 +16,10 @@ import { storeConfig } from '../webhooks/configs.ts';
 import { hasSecrets, ofCaller, toTemplatePlace, withWebhooks, type Schedule } from './rows.ts';
 import { getNextDue } from './times.ts';
 
-export interface ScheduleSettings {
-  id: string;
-  rhythm: Rhythm;
-  overlap: OverlapPolicy;
-  catchUpSeconds: number;
-  paused: boolean;
-  template: ScheduleTemplate;
+export interface ScheduleSettings extends Pick<
+  Schedule,
+  'id' | 'rhythm' | 'overlap' | 'catchUpSeconds' | 'paused' | 'template'
+> {
   /** The webhook, with its secrets encrypted for the key of the schedule. */
   toWebhook: (key: string) => WebhookRow | null;
 }

@@ -4,8 +4,8 @@ import type { Json } from '../../domain/message.ts';
 import type { CallbackResult, Wait } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
-import { areContentsEncrypted, createSealerOfTasks, openJson } from '../contents/codec.ts';
-import { openWait } from '../contents/writes.ts';
+import { areContentsEncrypted, openJson } from '../contents/codec.ts';
+import { openWait, sealForWait } from '../contents/writes.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable, type Lease } from './leases.ts';
 import { isReleased, signalTurn } from './signal.ts';
@@ -58,7 +58,7 @@ export async function answerCallback(
   options: { wakeupGraceSeconds: number },
   answer: { token: string; result: string },
 ): Promise<Wakeup[] | undefined> {
-  const output = await sealAnswer(db, answer);
+  const output = await sealForWait(db, answer.token, 'output', answer.result);
   const { rows } = await sql<{ stored: boolean } & (TurnWakeupRow | { id: null })>`
     with target as (
       select task_id, turn, name, occurrence from steps
@@ -83,14 +83,6 @@ export async function answerCallback(
   const [row] = rows;
   if (row === undefined || !row.stored) return undefined;
   return row.id === null ? [] : [toTurnWakeup(row)];
-}
-
-async function sealAnswer(db: Db, { token, result }: { token: string; result: string }): Promise<string> {
-  if (!areContentsEncrypted()) return result;
-  const step = await db.selectFrom('steps').select('task_id').where('token', '=', token).executeTakeFirst();
-  // The statement finds none either.
-  if (step === undefined) return result;
-  return (await createSealerOfTasks([step.task_id])).json('output', step.task_id, result);
 }
 
 /**
