@@ -46,6 +46,35 @@ describe('dashboard and alerts', () => {
   });
 });
 
+describe('the guide', () => {
+  test('asks for every program that the scripts run', () => {
+    const files = readdirSync(path.join(projectDir, 'deploy'), { recursive: true, encoding: 'utf8' });
+    const scripts = files.filter((name) => name.endsWith('.sh')).map((name) => readText(`deploy/${name}`));
+    const [asked = ''] = /^You need bash 5.*$/m.exec(readText('docs/operate/deploy.md')) ?? [];
+    const called = ['curl', 'git', 'jq', 'node', 'openssl', 'python3', 'unzip', 'wget'].filter((program) =>
+      scripts.some((script) => new RegExp(`(^|[|(]|\\$\\() *${program} `, 'm').test(script)),
+    );
+    assert.ok(called.length >= 3, called.join());
+    for (const program of called) assert.ok(asked.includes(`\`${program}\``), program);
+  });
+
+  test('gives the scaler of the pool the roles for its configuration and for the metrics', () => {
+    const [roles = ''] =
+      /CREMA's service account needs[^.]*\./.exec(
+        readText('docs/operate/scaling.md')
+          .replaceAll('\n', ' ')
+          .replaceAll(/(\w)\.(\w)/g, '$1:$2'),
+      ) ?? [];
+    for (const role of [
+      'monitoring:viewer',
+      'parametermanager:parameterViewer',
+      'run:developer',
+      'iam:serviceAccountUser',
+    ])
+      assert.ok(roles.includes(`roles/${role}`), role);
+  });
+});
+
 describe('the runbook', () => {
   test('names steps of deploy/deploy.sh that exist', () => {
     const calls = [...readText('docs/operate/runbook.md').matchAll(/`deploy\/deploy\.sh ([\w ]+)`/g)];

@@ -37,6 +37,22 @@ describe('manifests', () => {
     assert.equal(accounts.size, 4);
   });
 
+  test('probe the start and the life of each component that stays', () => {
+    for (const manifest of manifests) {
+      const [container] = getPodSpec(manifest).containers;
+      const probes = [container.startupProbe, container.livenessProbe].map(
+        (probe) => probe?.httpGet ?? probe?.grpc,
+      );
+      if (manifest.name === 'migrate') assert.deepEqual(probes, [undefined, undefined]);
+      else if (manifest.name !== 'grpc')
+        assert.deepEqual(probes, [
+          { path: '/health/ready', port: 8080 },
+          { path: '/health/live', port: 8080 },
+        ]);
+      else assert.ok(probes.every((probe) => probe !== undefined));
+    }
+  });
+
   test('expose only the API to the internet', () => {
     const expected: Partial<Record<ManifestName, string>> = {
       api: 'all',

@@ -53,6 +53,13 @@ describe('accounts of builds', () => {
     }
   });
 
+  test('test with an image that gets the tools which it lacks', () => {
+    const check = readFileSync(path.join(projectDir, 'deploy/builds/check.yaml'), 'utf8');
+    const [, installed = ''] = /apt-get install [^\n]*--no-install-recommends ([^\n]*)/.exec(check) ?? [];
+    for (const tool of ['openssl', 'curl', 'python3']) assert.ok(installed.split(' ').includes(tool), tool);
+    assert.ok(check.indexOf('apt-get install') < check.indexOf('npm test'));
+  });
+
   test('run no package of the commit in the deployment', () => {
     const { steps } = parse(readFileSync(path.join(projectDir, 'cloudbuild.yaml'), 'utf8')) as {
       steps: { args: string[] }[];

@@ -33,6 +33,10 @@ before(async () => {
 describe('deploy.sh', () => {
   test('creates everything on the first run and changes nothing on the second', async (t) => {
     assert.ok(created.length > 70, `${created.length} changes`);
+    assert.ok(
+      created.some((line) => line.startsWith('run worker-pools replace ')),
+      'not a beta command',
+    );
     const fake = createFakeProject(t, deployed);
     await fake.run('deploy.sh');
     assert.deepEqual(fake.takeChanges(), []);
