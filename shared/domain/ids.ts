@@ -1,9 +1,37 @@
-/** Returns a new UUIDv7 (RFC 9562, section 5.7): Unix milliseconds, then random bits. Sorts by creation time. */
+/** Random bytes that no id has used from `nextRandom` on. */
+const random = new Uint8Array(8192);
+let nextRandom = random.length;
+
+const digits = Buffer.from('0123456789abcdef', 'latin1');
+/** The next id. It keeps the time of the last one. */
+const text = Buffer.from('00000000-0000-7000-0000-000000000000', 'latin1');
+let time = 0;
+/** Where `text` has random digits, apart from that with the variant. */
+const positions = Uint8Array.of(15, 16, 17, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35);
+const variantAt = 19;
+const randomBytes = positions.length / 2 + 1;
+
+/**
+ * Returns a new UUIDv7 (RFC 9562, section 5.7): Unix milliseconds, then random bits. Sorts by creation time. Written into one
+ * buffer: joined from pieces, an id would take 15 times as much memory.
+ */
 export function uuidv7(now: number = Date.now()): string {
-  // randomUUID uses a cached entropy pool; calling randomBytes for each id costs several times as much.
-  const random = globalThis.crypto.randomUUID();
-  const millis = now.toString(16).padStart(12, '0');
-  return `${millis.slice(0, 8)}-${millis.slice(8, 12)}-7${random.slice(15)}`;
+  if (nextRandom + randomBytes > random.length) {
+    globalThis.crypto.getRandomValues(random);
+    nextRandom = 0;
+  }
+  if (now !== time) {
+    const millis = now.toString(16).padStart(12, '0');
+    text.write(`${millis.slice(0, 8)}-${millis.slice(8, 12)}`, 'latin1');
+    time = now;
+  }
+  for (let index = 0; index < positions.length; index += 2) {
+    const byte = random[nextRandom++] ?? 0;
+    text[positions[index] ?? 0] = digits[byte >> 4] ?? 0;
+    text[positions[index + 1] ?? 0] = digits[byte & 15] ?? 0;
+  }
+  text[variantAt] = digits[8 | ((random[nextRandom++] ?? 0) & 3)] ?? 0;
+  return text.toString('latin1');
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
