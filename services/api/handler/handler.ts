@@ -87,6 +87,10 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   const { db, cards, log, pushConfigs, wakeupGraceSeconds } = parts;
   const read = createCachedReader(db);
   const list = createTaskLister(db);
+  /** As `withClientErrors` does, without a closure for each call. */
+  const throwClientError = (error: unknown): never => {
+    throw toClientError(log, error);
+  };
 
   async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
     if (id === '') throw new RequestMalformedError('id is missing or empty: expected the id of a task');
@@ -95,6 +99,13 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     if (found === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
     if (found.bytes >= minLargeBytes) await startLargeAnswer(parts.largeWork, context, caller.owner);
     return found;
+  }
+
+  async function getTask(request: GetTaskRequest, context: ServerCallContext): Promise<Task> {
+    checkHistoryLength(request.historyLength);
+    const found = await find(request.id, context, { historyLength: request.historyLength });
+    entityTag.set(context, toEntityTag(found.task.id, found));
+    return taskToWire(found.task);
   }
 
   /** Sends, and waits for the result. */
@@ -202,11 +213,9 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       }),
 
     sendMessage: (request, context) =>
-      withClientErrors(log, () =>
-        request.configuration?.returnImmediately === true
-          ? sendAndWait(request, context, false)
-          : sendInOpenCall(request, context),
-      ),
+      request.configuration?.returnImmediately === true
+        ? sendAndWait(request, context, false).catch(throwClientError)
+        : sendInOpenCall(request, context).catch(throwClientError),
 
     sendMessageStream: (request, context) =>
       stream(async () => {
@@ -249,13 +258,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         return { task: first, after, known: lastEvent, ended: ended && after === lastEvent };
       }, context),
 
-    getTask: (request: GetTaskRequest, context) =>
-      withClientErrors(log, async () => {
-        checkHistoryLength(request.historyLength);
-        const found = await find(request.id, context, { historyLength: request.historyLength });
-        entityTag.set(context, toEntityTag(found.task.id, found));
-        return taskToWire(found.task);
-      }),
+    getTask: (request: GetTaskRequest, context) => getTask(request, context).catch(throwClientError),
 
     listTasks: (request: ListTasksRequest, context) =>
       withClientErrors(log, () => listOwnTasks(list, parts, context, request)),

@@ -54,7 +54,7 @@ export function guardOperations(handler: A2ARequestHandler, audit: AuditLog): A2
     ) =>
     async (request: Request, context: ServerCallContext): Promise<Result> => {
       check(name, context);
-      const entry = { action: name, getTarget: () => getTarget(request) };
+      const entry = { action: name, target: getTarget(request) };
       return auditOperation(audit, context, entry, () => run(request, context));
     };
   const streaming =

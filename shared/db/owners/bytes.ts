@@ -3,16 +3,12 @@
  * of the same task that replace each other, such as a growing artifact, are counted each time that they are
  * written.
  */
-export function countTaskBytes(task: {
-  message: string;
+export function countTaskBytes(
+  task: { message: string; metadata: string | null; acceptedOutputModes: string | null; event: string },
   /** The size of the message, if it is known. */
-  messageBytes?: number;
-  metadata: string | null;
-  acceptedOutputModes: string | null;
-  event: string;
-}): number {
-  const { message, messageBytes, metadata, acceptedOutputModes, event } = task;
-  return (messageBytes ?? count(message)) + count(metadata) + count(acceptedOutputModes) + count(event);
+  messageBytes: number = Buffer.byteLength(task.message),
+): number {
+  return messageBytes + count(task.metadata) + count(task.acceptedOutputModes) + count(task.event);
 }
 
 export function countFollowUpBytes(followUp: {

@@ -8,7 +8,7 @@ import {
   writeLargeParts,
   writeMessage,
   writeParts,
-} from '#services/api/handler/message-json.ts';
+} from '#services/api/handler/send/message-json.ts';
 import type { Message, Part } from '#shared/domain/message.ts';
 
 const megabyte = 1024 * 1024;

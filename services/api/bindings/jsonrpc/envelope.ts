@@ -160,11 +160,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /** The outcome of a method: one result, or a stream of results. */
 export type RpcResponse =
-  | { kind: 'result'; result: unknown }
+  | { kind: 'result'; result: Promise<unknown> }
   | { kind: 'stream'; payloads: AsyncGenerator<unknown, void, undefined> };
 
 /** Runs the methods of one protocol version. Throws the errors of operations, or an `RpcFailure`. */
-export type Methods = (request: RpcRequest, context: ServerCallContext) => Promise<RpcResponse>;
+export type Methods = (request: RpcRequest, context: ServerCallContext) => RpcResponse;
 
 /** An error that has a code of JSON-RPC and none of A2A. Its message is for clients. */
 export class RpcFailure extends A2AError {

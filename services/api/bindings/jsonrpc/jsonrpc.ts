@@ -100,9 +100,9 @@ export function registerJsonRpc(
     try {
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       checkProtocol(context);
-      const response = await (isV03(context) ? v03 : current)(envelope, context);
+      const response = isV03(context) ? await v03(envelope, context) : current(envelope, context);
       if (notification) {
-        if (response.kind === 'stream') await discardStream(response.payloads);
+        await (response.kind === 'stream' ? discardStream(response.payloads) : response.result);
         return await reply.code(204).send();
       }
       if (response.kind === 'stream') {
@@ -113,11 +113,12 @@ export function registerJsonRpc(
           onStart: () => echoExtensions(reply, context),
         });
       }
+      const result = await response.result;
       const pause = nextStep.get(context);
       if (pause !== undefined) await pause();
       echoExtensions(reply, context);
       void reply.header('content-type', 'application/json');
-      return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
+      return JSON.stringify({ jsonrpc: '2.0', id, result });
     } catch (error) {
       if (notification) return reply.code(204).send();
       const hasStatus = error instanceof RetryLaterError || isAboutCredentials(error);
@@ -171,13 +172,11 @@ function createMethods(handler: A2ARequestHandler): Methods {
   const operations = createOperations(handler);
   const unary = new Map(Object.entries(operations.unary));
   const streaming = new Map(Object.entries(operations.streaming));
-  return async ({ method, params }, context) => {
-    const stream = streaming.get(method);
-    if (stream !== undefined) {
-      return { kind: 'stream', payloads: stream(params, context) };
-    }
+  return ({ method, params }, context) => {
     const operation = unary.get(method);
-    if (operation !== undefined) return { kind: 'result', result: await operation(params, context) };
+    if (operation !== undefined) return { kind: 'result', result: operation(params, context) };
+    const stream = streaming.get(method);
+    if (stream !== undefined) return { kind: 'stream', payloads: stream(params, context) };
     const known = [...streaming.keys(), ...unary.keys()].join(', ');
     throw new RpcFailure({
       code: A2A_ERROR_CODE.METHOD_NOT_FOUND,

@@ -15,8 +15,9 @@ import {
   RpcFailure,
   toRpcError,
   withDetails,
-  type Methods,
   type RpcError,
+  type RpcRequest,
+  type RpcResponse,
 } from './envelope.ts';
 import { readV03Params } from './v03-params.ts';
 
@@ -24,7 +25,9 @@ export function isV03Stream(method: string): boolean {
   return method === LEGACY_METHOD_MESSAGE_STREAM || method === LEGACY_METHOD_TASKS_RESUBSCRIBE;
 }
 
-export function createV03Methods(handler: A2ARequestHandler): Methods {
+export function createV03Methods(
+  handler: A2ARequestHandler,
+): (request: RpcRequest, context: ServerCallContext) => Promise<RpcResponse> {
   const transport = new LegacyJsonRpcTransportHandler(keepErrors(handler));
   return async ({ method, params, body }, context) => {
     if (isV1JsonRpcMethod(method)) {
@@ -39,7 +42,7 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
     if (Symbol.asyncIterator in response) {
       return { kind: 'stream', payloads: readResults(response, context) };
     }
-    if (response.error === undefined) return { kind: 'result', result: response.result };
+    if (response.error === undefined) return { kind: 'result', result: Promise.resolve(response.result) };
     throw toFailure(response.error);
   };
 }

@@ -5,7 +5,7 @@
 import { createHash, hash } from 'node:crypto';
 import { SendMessageConfiguration, type SendMessageRequest } from '@a2a-js/sdk';
 import type { Message, Part } from '#shared/domain/message.ts';
-import { checkMessageSize } from './validate/message.ts';
+import { checkMessageSize } from '../validate/message.ts';
 
 /** The parts of a message as JSON, and their size as UTF-8. */
 export interface PartsJson {
