@@ -49,7 +49,7 @@ export function auditRefusal(
   audit.write(toEntry(context, action, 'refused', error.name, undefined));
 }
 
-/** Audits the sends of all bindings, and of reruns. As `auditOperation` does, without a closure for each message. */
+/** Audits the sends of all bindings, and of reruns, like `auditOperation` but without a closure for each message. */
 export function auditSends(audit: AuditLog, send: Send): Send {
   return async (request, context, shown) => {
     let result: SendResult;

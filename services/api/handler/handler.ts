@@ -87,7 +87,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   const { db, cards, log, pushConfigs, wakeupGraceSeconds } = parts;
   const read = createCachedReader(db);
   const list = createTaskLister(db);
-  /** As `withClientErrors` does, without a closure for each call. */
+  /** Maps errors like `withClientErrors`, without a closure for each call. */
   const throwClientError = (error: unknown): never => {
     throw toClientError(log, error);
   };
