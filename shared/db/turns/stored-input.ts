@@ -55,7 +55,7 @@ export async function readTurnContent(
   await memory.take(required);
   if (isLarge) await largeWork.start(owner);
 
-  return {
+  const content = {
     message: JSON.parse(message) as Message,
     metadata: metadata === null ? {} : (JSON.parse(metadata) as JsonObject),
     acceptedOutputModes: modes === null ? [] : (JSON.parse(modes) as string[]),
@@ -63,6 +63,9 @@ export async function readTurnContent(
     recordBytes: bytes,
     startedSecondsAgo: sizes.startedSecondsAgo,
   };
+  // The agent starts with a piece of its own: it reads the input too.
+  if (isLarge) await largeWork.start(owner);
+  return content;
 }
 
 async function readSizes(

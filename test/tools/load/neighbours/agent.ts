@@ -3,7 +3,6 @@
  * start with `model`, because only that agent reads files by URL.
  */
 import type { Agent } from 'longhaul/agent';
-import { textOf } from '#shared/domain/message.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
 import scripted from '../../../support/agents/scripted.ts';
@@ -12,7 +11,7 @@ const { gemini, files } = readWorkerConfig();
 const model = await loadAgent({ gemini, files, getSecret: () => undefined });
 
 const agent: Agent = {
-  run: (turn) => (textOf(turn.message.parts).startsWith('model') ? model : scripted).run(turn),
+  run: (turn) => (turn.message.parts[0]?.text?.startsWith('model') === true ? model : scripted).run(turn),
   close: async () => model.close?.(),
 };
 export default agent;
