@@ -246,7 +246,8 @@ export interface Turn {
    * Here and in all other output, `text`, `data` and `raw` content over 256 KiB is stored once as a file of at
    * most 32 MiB. Clients and later turns get its URL instead, for `readFile`. One artifact may take 512 KiB next
    * to its files, and all artifacts of a task 2 MiB: the fuller they are, the smaller the parts that become
-   * files. Without `PUBLIC_URL` the worker stores no files.
+   * files. Without `PUBLIC_URL` the worker stores no files. An owner whose turns store more than
+   * `WORKER_OWNER_BYTES_PER_SECOND` waits here.
    *
    * @throws {FatalError} if the artifact is larger or malformed
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
