@@ -1,7 +1,7 @@
 /**
  * `npm run load -- neighbours`: one scenario for each hostile owner, and one with all of them. Options:
  *
- *   --rows 1,6,all       only these scenarios
+ *   --rows 1,6,all       only these scenarios. `ordinary` is an owner that does nothing wrong, for comparison
  *   --seconds 30         duration of a hostile phase; some rows, and all together, take twice as long
  *   --burn 0.5           first a scenario whose hostile process sends nothing, and uses so much of one core
  *   --rate 10            starts of each operation of the measured owner, per second
@@ -11,7 +11,7 @@
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
-import { attacks, getAttack } from './attacks.ts';
+import { attacks, getAttack, ordinaryRow } from './attacks.ts';
 import { formatCounts, formatRow, tableHead } from './report.ts';
 import { runScenario, type ScenarioResult } from './scenario.ts';
 import { boundsText, findExceeded } from './verdict.ts';
@@ -79,8 +79,10 @@ function readOptions(args: readonly string[]) {
 }
 
 function readRow(text: string): number {
+  if (text === 'ordinary') return ordinaryRow;
   const row = Number(text);
-  if (!allRows.includes(row)) throw new Error(`--rows has ${text} (expected 1 to ${allRows.length}, or all)`);
+  if (!allRows.includes(row))
+    throw new Error(`--rows has ${text} (expected 1 to ${allRows.length}, all, or ordinary)`);
   return row;
 }
 

@@ -1,7 +1,7 @@
 /** The results as tables in Markdown. */
 import os from 'node:os';
 import type { ServiceKind } from '../../../support/stack.ts';
-import { attacks, getAttack } from './attacks.ts';
+import { attacks, getAttack, ordinaryRow } from './attacks.ts';
 import type { Operation, PhaseReport } from './samples.ts';
 import type { ScenarioResult } from './scenario.ts';
 import { findExceeded } from './verdict.ts';
@@ -87,6 +87,7 @@ function getProcess(kind: ServiceKind | 'good'): string {
 
 function getName({ rows, burn = 0 }: ScenarioResult): string {
   if (rows.length === 0) return `${burn} cores`;
+  if (rows[0] === ordinaryRow) return 'ordinary';
   return rows.length === 1 ? String(rows[0]) : rows.length === attacks.length ? 'all' : rows.join('+');
 }
 
