@@ -1,7 +1,7 @@
 /** MCP at the front door, over HTTP on a real database: its tools, its revisions and its rules. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/services/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../../support/services/api-keys.ts';
 import { startApiService, type TestApiService } from '../../support/services/api-service.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import {
@@ -13,9 +13,10 @@ import {
   type McpOptions,
 } from '../../support/clients/mcp.ts';
 import { playTurn } from '../../support/database/tasks.ts';
-import { waitFor } from '../../support/wait-for.ts';
+import { testHeldCalls } from './server/held-calls.ts';
 
 const legacy = '2025-11-25';
+const readerKey = { 'x-api-key': 'reader-key-of-a-test' };
 
 describe('MCP at the front door', () => {
   const cleanup = createSuiteCleanup();
@@ -25,7 +26,9 @@ describe('MCP at the front door', () => {
   let skill: string;
 
   before(async () => {
-    const env = { ...apiKeysEnv(), CORS_ORIGINS: 'https://app.example' };
+    const keys = apiKeysEnv();
+    const API_KEYS = `${keys['API_KEYS']},reader:${sha256(readerKey['x-api-key'])} scopes=read`;
+    const env = { ...keys, API_KEYS, CORS_ORIGINS: 'https://app.example' };
     api = await startApiService(cleanup, { ...env, SEND_WAIT_SECONDS: '0' });
     holding = await startApiService(cleanup, { ...env, SEND_WAIT_SECONDS: '60' });
     const { result } = await call('tools/list');
@@ -72,47 +75,11 @@ describe('MCP at the front door', () => {
     assert.match(result.content.at(-1).text, /is still submitted: call get_task with {"taskId":"[\w-]{36}"}/);
   });
 
-  test('returns the result of a task that ends while the call is held', async () => {
-    const meta = { progressToken: 'p1', 'dev.longhaul/idempotencyKey': 'held' };
-    const answer = callTool(skill, { text: 'hold on' }, { meta }, holding);
-    const taskId = await findTask('mcp-key:held');
-    const turn = await playTurn(holding.db, taskId);
-    await turn.progress('half of it');
-    await turn.artifact([
-      { text: 'all of it' },
-      { url: 'https://files.example/a.pdf', mediaType: 'application/pdf' },
-    ]);
-    await turn.end({ state: 'TASK_STATE_COMPLETED' });
-    const { result, notifications } = await answer;
-    assert.deepEqual(result.content, [
-      { type: 'text', text: 'all of it' },
-      {
-        type: 'resource_link',
-        uri: 'https://files.example/a.pdf',
-        name: 'a.pdf',
-        mimeType: 'application/pdf',
-      },
-    ]);
-    assert.equal(result.structuredContent.state, 'completed');
-    assert.equal(result.isError, undefined);
-    const messages = notifications.map(({ params }: Json) => [params.progressToken, params.message]);
-    assert.ok(
-      messages.some(([token, text]) => token === 'p1' && text === 'half of it'),
-      JSON.stringify(messages),
-    );
-    const counts = notifications.map(({ params }: Json) => params.progress);
-    assert.deepEqual(
-      counts,
-      counts.toSorted((a: number, b: number) => a - b),
-    );
+  testHeldCalls({
+    call: (method, params, options) => call(method, params, options, holding),
+    getDb: () => holding.db,
+    getSkill: () => skill,
   });
-
-  /** Returns the task of a held call. */
-  const findTask = (messageId: string): Promise<string> =>
-    waitFor('the task', async () => {
-      const sends = holding.db.selectFrom('sends').select('task_id').where('message_id', '=', messageId);
-      return (await sends.executeTakeFirst())?.task_id;
-    });
 
   test('starts one task for calls with the same idempotency key', async () => {
     const options = { meta: { 'dev.longhaul/idempotencyKey': 'once' } };
@@ -124,6 +91,13 @@ describe('MCP at the front door', () => {
     const other = await callTool(skill, { text: 'b' }, options);
     assert.equal(other.result.isError, true);
     assert.match(other.result.content[0].text, /messageId mcp-key:once was already used/);
+    const long = { meta: { 'dev.longhaul/idempotencyKey': 'ä'.repeat(300) } };
+    const ids = [await callTool(skill, { text: 'a' }, long), await callTool(skill, { text: 'a' }, long)].map(
+      ({ result }) => result.structuredContent.taskId,
+    );
+    assert.ok(ids[0] !== undefined && ids[0] === ids[1]);
+    const empty = await callTool(skill, { text: 'a' }, { meta: { 'dev.longhaul/idempotencyKey': '' } });
+    assert.match(empty.result.content[0].text, /must be a string that is not empty/);
   });
 
   test('follows a task up by tools', async () => {
@@ -146,68 +120,13 @@ describe('MCP at the front door', () => {
     assert.match(again.content[0].text, /read it with get_task$/);
   });
 
-  test('waits in get_task until the task ends', async () => {
-    const { taskId } = (await callTool(skill, { text: 'wait' })).result.structuredContent;
-    const waiting = callTool('get_task', { taskId, waitSeconds: 60 });
-    const turn = await playTurn(api.db, taskId);
-    await turn.end({ state: 'TASK_STATE_FAILED', message: 'It cannot be done.' });
-    const { result } = await waiting;
-    assert.equal(result.isError, true);
-    assert.equal(result.content[0].text, 'It cannot be done.');
-  });
-
-  test('asks in the answer of a held call, and takes the response with its retry', async () => {
-    const options = { capabilities: { elicitation: {} }, meta: { 'dev.longhaul/idempotencyKey': 'asking' } };
-    const asking = callTool(skill, { text: 'ask' }, options, holding);
-    const taskId = await findTask('mcp-key:asking');
-    await (
-      await playTurn(holding.db, taskId)
-    ).end({ state: 'TASK_STATE_INPUT_REQUIRED', message: 'Which one?' });
-    const { result } = await asking;
-    assert.equal(result.resultType, 'input_required');
-    const [key = ''] = Object.keys(result.inputRequests);
-    assert.equal(result.inputRequests[key].params.message, 'Which one?');
-    const params = {
-      name: skill,
-      arguments: { text: 'ask' },
-      requestState: result.requestState,
-      inputResponses: { [key]: { action: 'accept', content: { answer: 'The red one' } } },
-    };
-    const forms = { capabilities: { elicitation: {} } };
-    const wrong = { ...params, inputResponses: { other: { action: 'accept', content: {} } } };
-    const again = await call('tools/call', wrong, forms, holding);
-    assert.deepEqual(again.result.inputRequests, result.inputRequests);
-    const dismissed = { ...params, inputResponses: { [key]: { action: 'cancel' } } };
-    assert.equal(
-      (await call('tools/call', dismissed, forms, holding)).result.structuredContent.state,
-      'input-required',
-    );
-    const continuing = call('tools/call', params, forms, holding);
-    await waitFor('the answer', async () => (await readMessages(taskId)).length === 2);
-    await call('tools/call', { name: 'cancel_task', arguments: { taskId } }, {}, holding);
-    const continued = await continuing;
-    assert.equal(continued.result.structuredContent.taskId, taskId);
-    assert.deepEqual(await readMessages(taskId), ['ask', 'The red one']);
-  });
-
-  /** Returns the texts that the user has sent. */
-  async function readMessages(taskId: string): Promise<string[]> {
-    const found = await holding.db
-      .selectFrom('messages')
-      .select('message')
-      .where('task_id', '=', taskId)
-      .where('role', '=', 'user')
-      .orderBy('turn')
-      .execute();
-    return found.map(({ message }) => (message as Json).parts.at(-1).text);
-  }
-
   test('reports wrong arguments to the model', async () => {
     const wrong: [string, Json, RegExp][] = [
       ['get_task', { taskId: 'none', waitSecs: 1 }, /waitSecs/],
       [skill, { files: [{ name: 'a' }] }, /files.0 must have either url or bytes/],
       ['get_task', {}, /taskId/],
       ['get_task', { taskId: 'none' }, /task none was not found/],
+      ['get_task', { taskId: 'none', waitSeconds: 1 }, /task none was not found/],
       ['get_task', { taskId: 'none', waitSeconds: 1e9 }, /waitSeconds must be <= 60/],
       ['list_tasks', { state: 'nice' }, /state must be one of submitted/],
       ['answer_task', { taskId: 'none' }, /answer is empty/],
@@ -228,6 +147,19 @@ describe('MCP at the front door', () => {
     assert.deepEqual([method.status, method.error?.code], [404, -32_601]);
     const mismatch = await call('tools/list', {}, { headers: { 'mcp-method': 'tools/call' } });
     assert.deepEqual([mismatch.status, mismatch.error?.code], [400, -32_020]);
+    const tool = { name: 'get_task', arguments: {} };
+    const mismatches: [string, Json, Record<string, string>][] = [
+      ['tools/call', tool, { 'mcp-method': 'tasks/get' }],
+      ['tools/call', tool, { 'mcp-name': 'list_tasks' }],
+      ['tasks/get', { taskId: 'a' }, { 'mcp-name': 'b' }],
+      ['subscriptions/listen', { notifications: { taskIds: ['a'] } }, { 'mcp-method': 'tools/call' }],
+    ];
+    for (const [name, params, headers] of mismatches) {
+      const { status, error } = await call(name, params, { headers, capabilities: knowsTasks });
+      assert.deepEqual([name, status, error?.code], [name, 400, -32_020]);
+    }
+    const state = { name: skill, arguments: {}, requestState: 'x', inputResponses: {} };
+    assert.match((await call('tools/call', state)).error?.message ?? '', /^Invalid requestState/);
     const version = await call('tools/list', {}, { headers: { 'mcp-protocol-version': '1900-01-01' } });
     assert.equal(version.status, 400);
     assert.equal((await send('GET')).status, 405);
@@ -259,6 +191,14 @@ describe('MCP at the front door', () => {
     assert.equal(body.id, null);
   });
 
+  test('refuses calls without their scope on every path, with the status of HTTP', async () => {
+    const send = { name: skill, arguments: { text: 'x' } };
+    for (const meta of [{}, { progressToken: 1 }]) {
+      const { status, error } = await call('tools/call', send, { headers: readerKey, meta });
+      assert.deepEqual([status, error?.code], [403, 403], JSON.stringify(meta));
+    }
+  });
+
   test('shows the tasks of other callers to no tool', async () => {
     const { taskId } = (await callTool(skill, { text: 'hers' })).result.structuredContent;
     const calls: [string, Json][] = [
@@ -282,7 +222,12 @@ describe('MCP at the front door', () => {
 
   test('refuses capabilities of wrong types on every path', async () => {
     const send = { name: skill, arguments: { text: 'x' } };
-    for (const more of [{ elicitation: null }, { elicitation: { form: 1 } }, { extensions: { x: null } }]) {
+    for (const more of [
+      { elicitation: null },
+      { elicitation: { form: 1 } },
+      { elicitation: { form: { applyDefaults: 'yes' } } },
+      { extensions: { x: null } },
+    ]) {
       for (const [method, params, meta] of [
         ['tools/call', send, {}],
         ['tools/call', send, { progressToken: 1 }],

@@ -174,9 +174,11 @@ describe('tasks over MCP', () => {
     test('shows no form to a client without forms', async () => {
       const taskId = await start();
       await (await playTurn(api.db, taskId)).end({ state: 'TASK_STATE_INPUT_REQUIRED', message: 'Colour?' });
-      const capabilities = { extensions: { [tasksExtension]: {} } };
-      const { result } = await call('tasks/get', { taskId }, { capabilities });
-      assert.deepEqual([result.inputRequests, result.statusMessage], [{}, 'Colour?']);
+      for (const others of [{}, { elicitation: { url: {} } }]) {
+        const capabilities = { ...others, extensions: { [tasksExtension]: {} } };
+        const { result } = await call('tasks/get', { taskId }, { capabilities });
+        assert.deepEqual([result.inputRequests, result.statusMessage], [{}, 'Colour?']);
+      }
     });
 
     test('starts one task for calls with the same idempotency key', async () => {
