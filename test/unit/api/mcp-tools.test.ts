@@ -21,7 +21,7 @@ function createTask(state: TaskState, parts: Part[] = [], ageSeconds = 0): TaskJ
 }
 
 describe('a task of MCP', () => {
-  test('is to be polled less often the older it is', () => {
+  test('asks to be polled less often the older it is', () => {
     const poll = (ageSeconds: number): number =>
       toMcpTask(createTask('TASK_STATE_WORKING', [], ageSeconds), 60).pollIntervalMs;
     const intervals = [0, 30, 300, 1_800, 10_000].map(poll);
