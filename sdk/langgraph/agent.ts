@@ -154,10 +154,11 @@ async function follow(
       signal: turn.signal,
       // A checkpoint is recorded before the next superstep starts.
       durability: 'sync',
-      streamMode: 'updates',
+      // Nothing reads the stream: other modes would copy values of the graph after each superstep.
+      streamMode: 'custom',
       ...(recursionLimit !== undefined && { recursionLimit }),
     });
-    for await (const _update of stream);
+    for await (const _chunk of stream);
   } catch (error) {
     throw failure.error ?? toTurnError(error);
   }

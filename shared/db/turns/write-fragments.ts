@@ -30,6 +30,16 @@ const continues = sql`(input.yields and g.last_turn > g.turn)`;
 /** The write completes the task: its last attempt stays in the gate, which never changes again (attempts.ts). */
 const completes = sql`coalesce(input.state = 'TASK_STATE_COMPLETED' and not ${continues}, false)`;
 
+/** Finds the gates of the leases that are held, as the CTE `unlocked`, except for those that another transaction has locked. */
+export const lockGates: RawBuilder<unknown> = sql`
+    unlocked as (
+      select g.version, g.worker, g.claimed_at, input.* from input cross join lateral (
+        select g.ctid as version, g.worker, g.claimed_at from gates g
+        where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
+        for no key update skip locked
+      ) g
+    )`;
+
 /**
  * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row
  * for each write whose lease is held and whose gate no other transaction has locked. The config revision must be the one that the statement saw when it
@@ -47,13 +57,7 @@ export function updateGates(
         agent_version = case
           when ${ends} then null when input.has_steps then ${agentVersion}::text else g.agent_version end,`;
   return sql`
-    unlocked as (
-      select g.version, g.worker, g.claimed_at, input.* from input cross join lateral (
-        select g.ctid as version, g.worker, g.claimed_at from gates g
-        where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
-        for no key update skip locked
-      ) g
-    ),
+    ${lockGates},
     gate as (
       update gates g set
         last_event = g.last_event + input.events,
@@ -133,12 +137,6 @@ export function updateTasks(withFamily: boolean, count: number): RawBuilder<unkn
     ${countEnds(sql`(select * from task where has_ended) ended`, count)}`;
 }
 
-/** Updates the usage of tasks after writes of steps alone, which change nothing else of them. */
-export const updateUsage: RawBuilder<unknown> = sql`
-    task as (
-      update tasks t set usage = gate.usage from gate where t.id = gate.task_id and gate.usage is not null
-    )`;
-
 /** Stores the artifacts that events of the CTE `numbered` complete, each as of its last such event. */
 export const upsertArtifacts: RawBuilder<unknown> = sql`
     artifact as (
@@ -186,6 +184,13 @@ export const insertWakeups: RawBuilder<unknown> = sql`
       )}
       returning id, kind, task_id, config_id, owner, traceparent
     )`;
+
+/** Whether a turn that crashes after this step has done something since its last crash. */
+export function isProgress({ output, wait }: NewStep): boolean {
+  if (output !== null) return true;
+  if (wait?.wait.kind === 'agent') return Object.keys(wait.wait.shown?.artifacts ?? {}).length > 0;
+  return wait?.wait.kind === 'model' && wait.wait.cursor !== undefined;
+}
 
 export type StepOfTask = NewStep & { taskId: string };
 

@@ -39,18 +39,19 @@ import { countWriteBytes } from '../owners/bytes.ts';
 import { delayTurns, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import { getAttemptOutcome, insertEndedAttempts } from './attempts.ts';
 import { findHeldLeases } from './leases.ts';
-import type { NewStep, TurnWrite } from './turn-write.ts';
+import type { TurnWrite } from './turn-write.ts';
 import {
   insertAnswers,
   insertEvents,
   insertWakeups,
+  isProgress,
   updateGates,
   updateTasks,
-  updateUsage,
   upsertArtifacts,
   upsertSteps,
   type StepOfTask,
 } from './write-fragments.ts';
+import { writesStepsOnly, writeSteps } from './write-steps.ts';
 
 export type { NewEvent, NewStep, NewWait, TurnEnd, TurnRelease, TurnWrite } from './turn-write.ts';
 
@@ -159,36 +160,11 @@ async function runStatement(
   const steps = sorted.flatMap(({ lease, steps = [] }) =>
     steps.map((step) => ({ taskId: lease.taskId, ...step })),
   );
-  const statement = sorted.some(writesOutput)
-    ? writeAll(options, sorted, steps)
-    : writeSteps(options, sorted, steps);
+  const statement = sorted.every(writesStepsOnly)
+    ? writeSteps<Row>(sorted, steps, options.agentVersion)
+    : writeAll(options, sorted, steps);
   const result = await statement.execute(db);
   return new Map(result.rows.map((row) => [row.task_id, row]));
-}
-
-/** Whether a write does more than record steps. */
-function writesOutput({ events = [], finish }: TurnWrite): boolean {
-  return events.length > 0 || finish !== undefined;
-}
-
-/**
- * The statement for steps alone, which most writes of a turn are. Nothing waits for a step but its turn, so no listener is
- * notified, and the tables of events, artifacts, deliveries and wake-ups are not opened.
- */
-function writeSteps(
-  { wakeupGraceSeconds, agentVersion }: WriterOptions,
-  writes: readonly TracedWrite[],
-  steps: readonly StepOfTask[],
-): RawBuilder<Row> {
-  return sql`-- prepared
-    with input as (${inputRows(writes)} ${fewRows(writes.length)}),
-    ${updateGates(wakeupGraceSeconds, agentVersion)},
-    ${upsertSteps(steps)},
-    ${insertLedgerEntries(steps)}
-    ${updateUsage}
-    select task_id, turn, delay, last_event, null as wakeup_id, null as wakeup_owner, null as traceparent,
-      null as delivery_wakeups
-    from gate`;
 }
 
 function writeAll(
@@ -253,13 +229,6 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     direct: boolean(({ end }) => end?.direct),
     bytes: bigint(({ bytes }) => bytes),
   });
-}
-
-/** Whether a turn that crashes after this step has done something since its last crash. */
-function isProgress({ output, wait }: NewStep): boolean {
-  if (output !== null) return true;
-  if (wait?.wait.kind === 'agent') return Object.keys(wait.wait.shown?.artifacts ?? {}).length > 0;
-  return wait?.wait.kind === 'model' && wait.wait.cursor !== undefined;
 }
 
 /** Returns the JSON of the status message after the write, or null if it does not change. */

@@ -31,7 +31,7 @@ describe('a change of an ADK agent in mid-turn', () => {
     assert.equal(task.state, 'TASK_STATE_FAILED');
     assert.match(
       task.messageText,
-      /had finished the step "tool:look" before: the agent's code has changed .* turn\.version \(docs\/versions\.md\)/,
+      /had finished the step "tool:look" before: the agent's code has changed .* turn\.version \(docs\/develop\/versions\.md\)/,
     );
     assert.deepEqual(log, { models: ['m 0'], tools: ['look 7'] });
   });

@@ -15,7 +15,7 @@ interface Code {
 }
 
 const code: Code = { tool: 'look', system: 'Be brief.' };
-const documented = /the agent's code has changed .* turn\.version \(docs\/versions\.md\)/;
+const documented = /the agent's code has changed .* turn\.version \(docs\/develop\/versions\.md\)/;
 
 function runCode(turn: Turn, { tool, system }: Code, calls: string[]): Promise<TurnOutcome> {
   const { model, tools, run } = durable(turn);

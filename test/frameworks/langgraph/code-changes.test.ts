@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { ScriptedModel } from './scripted-model.ts';
 
 const wayOut =
-  /Keep the name until no thread is under way, or declare a version of the agent \(docs\/versions\.md\)/;
+  /Keep the name until no thread is under way, or declare a version of the agent \(docs\/develop\/versions\.md\)/;
 
 /** A model that calls a tool once. */
 function createAgent(calls: string[], { name = 'look', answer = 'Done.' } = {}): Agent {

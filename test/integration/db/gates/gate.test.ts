@@ -269,6 +269,20 @@ describe('gate', () => {
     assert.equal((await claimTask(db, taskId)).attempts, 2);
   });
 
+  test('counts failures of partners since the last recorded step', async () => {
+    const first = await createClaimedTask(db);
+    const { taskId } = first.lease;
+    const failed = { countAttempt: false, partnerFailed: true, error: 'away' };
+    await release(first.lease, failed);
+    const { lease, failures, failingSince } = await claimTask(db, taskId);
+    assert.equal(failures, 1);
+    await write({ lease, steps: [{ name: 's', occurrence: 0, position: 0, inputHash: null, output: '1' }] });
+    await release(lease, failed);
+    const last = await claimTask(db, taskId);
+    assert.equal(last.failures, 1);
+    assert.ok(last.failingSince! > failingSince!);
+  });
+
   test('lets a delayed turn be claimed only when it is due', async () => {
     const { lease } = await createClaimedTask(db);
     await release(lease, { delaySeconds: 60 });
