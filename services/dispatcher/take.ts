@@ -16,14 +16,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
+import { getSpacingMs } from '#shared/db/webhooks/attempts/record.ts';
 import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { AttemptScheduler } from './schedule/scheduler.ts';
 
 /** Wake-ups that one statement takes. */
 const maxTaken = 128;
-/** The least time between a set of several wake-ups and the next. */
-const spacingMs = 8;
 
 export interface Takes {
   /** Takes what is due, if this process has room. */
@@ -73,7 +72,7 @@ export function createTakes(parts: {
         const { taken, queues } = await takeDeliveries(db, leaseSeconds, request);
         for (const { deliveries } of queues.values()) for (const delivery of deliveries) start(delivery);
         if (taken === wakeups) wanted = true;
-        else if (taken > 1) await pause(startedAt + spacingMs - performance.now());
+        else if (taken > 1) await pause(startedAt + getSpacingMs(taken) - performance.now());
       } catch (error) {
         log.debug({ error: errorMessage(error) }, 'no wake-ups of deliveries taken');
       }

@@ -21,10 +21,11 @@ export interface BatcherOptions<In> {
   /** How long calls are gathered while no set is in flight. Default: one turn of the event loop. */
   gatherMs?: number;
   /**
-   * The least time between the start of a set of several calls and that of the next set: under load, fewer and larger sets
-   * cost less each. A call that follows one that was alone is not delayed. Not with `gatherMs`. Default: 0.
+   * The least time between the start of a set of several calls and that of the next set, by the number of its calls: under
+   * load, fewer and larger sets cost less each. A call that follows one that was alone is not delayed. Not with `gatherMs`.
+   * Default: 0.
    */
-  spacingMs?: number;
+  getSpacingMs?: (calls: number) => number;
   /** The size of a call, and the maximum size of one set. A larger call is a set of its own. Default: any size. */
   size?: (input: In) => number;
   maxSize?: number;
@@ -34,6 +35,7 @@ export interface BatcherOptions<In> {
 
 interface Waiting<In, Out> {
   input: In;
+  key: string | undefined;
   size: number;
   resolve: (output: Out) => void;
   reject: (error: unknown) => void;
@@ -44,7 +46,7 @@ export function createBatcher<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
   options: BatcherOptions<In>,
 ): (input: In) => Promise<Out> {
-  const { lanes = 1, size = () => 0, maxSize = 0, spacingMs = 0 } = options;
+  const { lanes = 1, size = () => 0, maxSize = 0, getSpacingMs = () => 0 } = options;
   let waiting: Waiting<In, Out>[] = [];
   let running = 0;
   let gathering = false;
@@ -65,7 +67,7 @@ export function createBatcher<In, Out>(
       const { set, keys } = takeSet();
       if (set.length === 0) return;
       running += 1;
-      if (set.length > 1) nextAt = performance.now() + spacingMs;
+      if (set.length > 1) nextAt = performance.now() + getSpacingMs(set.length);
       for (const key of keys) runningKeys.add(key);
       void runSet(set).then(() => {
         running -= 1;
@@ -84,7 +86,7 @@ export function createBatcher<In, Out>(
     const blocked = new Set(runningKeys);
     let setSize = 0;
     for (const call of waiting) {
-      const key = options.key?.(call.input);
+      const { key } = call;
       const fits = set.length === 0 || (set.length < options.max && setSize + call.size <= maxSize);
       if (fits && (key === undefined || !blocked.has(key))) {
         set.push(call);
@@ -117,7 +119,7 @@ export function createBatcher<In, Out>(
 
   return (input) =>
     new Promise<Out>((resolve, reject) => {
-      waiting.push({ input, size: size(input), resolve, reject });
+      waiting.push({ input, key: options.key?.(input), size: size(input), resolve, reject });
       if (!gathering && running < lanes) gather();
     });
 }

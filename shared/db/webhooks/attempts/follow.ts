@@ -72,8 +72,9 @@ export async function followAttempts(
       update webhook_configs c set failures = 0 from settled where c.task_id = settled.task_id and c.id = settled.id
     ),
     -- The head of the queue, unless the config changed while this statement waited: what it sees is outdated then. Another
-    -- attempt in flight sorts before the head and blocks it.
-    candidate as (
+    -- attempt in flight sorts before the head and blocks it. Materialized: otherwise the plan may look for the head once for
+    -- each pending event.
+    candidate as materialized (
       select settled.task_id, settled.id as config_id, settled.claim_id, d.*
       from settled join webhook_configs seen on seen.task_id = settled.task_id and seen.id = settled.id
       cross join lateral (

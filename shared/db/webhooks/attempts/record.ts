@@ -49,11 +49,18 @@ interface Options {
   wakeupGraceSeconds: number;
 }
 
-/** The least time between two sets of several attempts (batcher.ts). */
-const spacingMs = 8;
+const maxSpacingMs = 20;
+
+/**
+ * Returns the least time between two sets, by the size of the first (batcher.ts). Each statement costs something for itself, so
+ * under load sets are large. Few webhooks at a time are hardly delayed.
+ */
+export function getSpacingMs(size: number): number {
+  return Math.min(size, maxSpacingMs);
+}
 
 export function createAttemptRecorder(db: Db, options: Options): RecordAttempt {
-  const sets = { max: 256, lanes: 2, spacingMs };
+  const sets = { max: 256, lanes: 2, getSpacingMs };
   const byDelivery = { ...sets, key: ({ delivery }: Attempt) => toDeliveryText(delivery) };
   const record = createBatcher(
     (attempts: readonly Attempt[]) => recordSet(db, options, attempts),
