@@ -13,7 +13,8 @@ interface Receivers {
   /** From the timestamp of each event to its arrival, in milliseconds. */
   readonly latencies: number[];
   untilArrived(count: number): Promise<void>;
-  close(): void;
+  /** Closes when all is answered: a webhook whose answer is missing is repeated, and disturbs the next run. */
+  close(): Promise<void>;
 }
 
 /** Receivers that answer, and others that never do. */
@@ -21,11 +22,16 @@ async function openReceivers({ receivers = 1, hanging = 0, answerMs = 0 }: Webho
   const good = receivers - hanging;
   const latencies: number[] = [];
   let arrived: () => void = () => undefined;
+  let answered = 0;
   const { port, close } = await listen(({ body, address, answer }) => {
     const at = now();
     if (Number(address?.split('.').at(-1)) > good) return;
-    if (answerMs > 0) setTimeout(answer, answerMs);
-    else answer();
+    const send = (): void => {
+      answer();
+      answered += 1;
+    };
+    if (answerMs > 0) setTimeout(send, answerMs);
+    else send();
     const written = /"timestamp":"([^"]+)"/.exec(body)?.[1] ?? '';
     latencies.push(at - Date.parse(written));
     arrived();
@@ -36,7 +42,12 @@ async function openReceivers({ receivers = 1, hanging = 0, answerMs = 0 }: Webho
     untilArrived: async (count) => {
       while (latencies.length < count) await new Promise<void>((done) => (arrived = done));
     },
-    close,
+    close: async () => {
+      while (answered < latencies.length) await sleep(answerMs);
+      // The last answers are on their way.
+      await sleep(answerMs);
+      close();
+    },
   };
 }
 
@@ -82,7 +93,7 @@ export async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
   await opened.untilArrived(awaited);
   const { latencies } = opened;
   const perSecond = (latencies.length * 1000) / (performance.now() - from);
-  opened.close();
+  await opened.close();
   return { perSecond, latencies: summarise(latencies), ids: [] };
 }
 
