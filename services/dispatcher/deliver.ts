@@ -90,7 +90,8 @@ export function createDeliveries(parts: DeliverParts): Deliveries {
   function createRun(traceparent?: string) {
     const startedAt = performance.now();
     const attemptAll = async (first: ClaimedDelivery): Promise<void> => {
-      const slot = scheduler.enter(first.config.owner);
+      const { owner } = first.config;
+      const slot = scheduler.enter(owner) ?? (await scheduler.waitToEnter(owner));
       const mayContinue = (): boolean =>
         slot?.mayKeep() === true && !stopping.aborted && performance.now() < startedAt + maxRunMs;
       let next: ClaimedDelivery | undefined = first;

@@ -36,6 +36,16 @@ export class Pace {
     return this.#averageMs;
   }
 
+  /** Whether a request has ended, so that its duration is known. */
+  get isKnown(): boolean {
+    return this.#averageMs > 0;
+  }
+
+  /** Returns in how many milliseconds a slot is expected, after as many others got theirs as wait already. */
+  expectedWaitMs(now: number, waiting: number): number {
+    return (this.expectedMs(now) / Math.max(this.inFlight, 1)) * (waiting + 1);
+  }
+
   /** Counts an attempt as in flight until it ends. */
   start(): PacedAttempt {
     const attempt: { sentAt: number | undefined } = { sentAt: undefined };

@@ -10,13 +10,15 @@
  * vain, and deferred.
  *
  * An attempt without a slot is deferred, which does not count as an attempt and releases the call of Cloud
- * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host.
+ * Tasks. If slots are expected soon, it first waits: a queue up to five seconds for a slot of the process, and an attempt up to
+ * a second for one of its host.
  *
  * A delay is an estimate. When requests end quickly, each brings forward two deliveries to the same receiver that were
  * deferred because its host was busy, for example with requests that hung until it was back.
  */
 import type { DeliveryKey } from '#shared/db/webhooks/attempts/forward.ts';
 import type { DeferralReason } from '#shared/db/webhooks/attempts/settle.ts';
+import { Entrants } from './entrants.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';
 import {
@@ -34,7 +36,11 @@ import { Registry } from '../registry.ts';
 import { SharedSlots } from './shared-slots.ts';
 import { AttemptWindow } from './window.ts';
 
-/** Attempts wait for a slot only if the receiver is expected to respond within this time. */
+/** Queues wait for a slot of the process only if one is expected within this time. */
+const quickEntryMs = 1_000;
+/** Attempts wait for a slot of the host only if one is expected within this time. */
+const quickWaitMs = 250;
+/** Deferred deliveries are brought forward while the receiver responds within this time. */
 const quickMs = 500;
 const forwardedAtOnce = 2;
 /** Deferred deliveries that are remembered for each receiver. */
@@ -89,6 +95,7 @@ export class AttemptScheduler {
   readonly #now: () => number;
   readonly #chance: () => number;
   readonly #process: SharedSlots;
+  readonly #entrants = new Entrants();
   #due: DeliveryKey[] = [];
   readonly #owners = new Registry(
     () => new Pace(),
@@ -130,15 +137,34 @@ export class AttemptScheduler {
     );
   }
 
-  /** Returns undefined if the owner has its share of the process: its attempts are deferred. */
+  /** Returns undefined if the owner has its share of the process. */
   enter(owner: string): ProcessSlot | undefined {
     if (!this.#process.mayTake(owner)) return undefined;
     this.#process.take(owner);
+    return this.#toProcessSlot(owner);
+  }
+
+  /**
+   * Waits up to five seconds for a slot, if one is expected within a second. No more queues of an owner wait than can have
+   * slots: each may keep a call of Cloud Tasks open.
+   *
+   * @returns undefined if there was none: the attempt is deferred
+   */
+  async waitToEnter(owner: string): Promise<ProcessSlot | undefined> {
+    const waiting = this.#entrants.count(owner);
+    const pace = this.#owners.get(owner);
+    if (waiting >= this.#process.capacity / 2 || !pace.isKnown) return undefined;
+    if (pace.expectedWaitMs(this.#now(), waiting) > quickEntryMs) return undefined;
+    return (await this.#entrants.wait(owner)) ? this.#toProcessSlot(owner) : undefined;
+  }
+
+  #toProcessSlot(owner: string): ProcessSlot {
     return {
       // It would get the slot again if it released it.
       mayKeep: () => this.#process.getRoom(owner) + 2 > 0,
       release: () => {
         this.#process.release(owner);
+        this.#entrants.admit(this.#process);
         this.#onRoom();
       },
     };
@@ -156,7 +182,7 @@ export class AttemptScheduler {
     }
     if (request.processSlot === undefined) return this.#defer(ownerPace, 'owner_busy');
     if (mayEnter(place)) takeSlots(place);
-    else if (receiver.pace.expectedMs(this.#now()) > quickMs || !(await waitForSlots(place))) {
+    else if (this.#expectedWaitMs(place) > quickWaitMs || !(await waitForSlots(place))) {
       if (receiver.deferred.size < maxDeferred) receiver.deferred.set(key, { taskId, configId, seq });
       return this.#defer(owned.pace, 'host_busy');
     }
@@ -214,6 +240,10 @@ export class AttemptScheduler {
         if (up === true) this.#forward(place);
       },
     };
+  }
+
+  #expectedWaitMs({ host, receiver, receiverKey }: Place): number {
+    return receiver.pace.expectedWaitMs(this.#now(), host.waiting.get(receiverKey)?.size ?? 0);
   }
 
   /** Gives an owner at a host twice its window, and all owners there four times the largest. */

@@ -315,6 +315,30 @@ describe('AttemptScheduler', () => {
     assert.deepEqual([room, other.mayKeep()], [1, true]);
   });
 
+  test('lets queues wait for slots of the process that are expected soon', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { scheduler, take, acquire, pass } = createScheduler({ concurrency: 4 });
+    const known = await acquire('a', 'https://one.example/');
+    const first = scheduler.enter('a');
+    assert.equal(await scheduler.waitToEnter('a'), undefined, 'no request has ended');
+    pass(10);
+    release(known, true);
+    const second = scheduler.enter('a');
+    const [next, late] = [scheduler.waitToEnter('a'), scheduler.waitToEnter('a')];
+    assert.equal(await scheduler.waitToEnter('a'), undefined, 'as many wait as can have slots');
+    first?.release();
+    assert.ok((await next) !== undefined);
+    assert.equal(scheduler.enter('a'), undefined);
+    t.mock.timers.tick(5_000);
+    assert.equal(await late, undefined);
+    second?.release();
+    const slot = await take('a', 'https://one.example/');
+    assert.ok(slot.kind === 'acquired');
+    slot.sent();
+    pass(3_000);
+    assert.equal(await scheduler.waitToEnter('a'), undefined, 'the receiver is slow');
+  });
+
   test('prefers waiters whose owner holds fewer slots of the host', async () => {
     const { acquire } = createScheduler({ receiverConcurrency: 1 });
     const url = 'https://one.example/';
