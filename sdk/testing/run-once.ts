@@ -10,7 +10,7 @@ import { createTurnCalls } from '#services/worker/turn/calls/open.ts';
 import { runTurn } from '#services/worker/turn/run.ts';
 import { Suspects } from '#services/worker/turn/suspects.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
-import type { TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnInput } from '#shared/db/turns/input/input.ts';
 import type { TurnEnd, TurnRelease, TurnWrite } from '#shared/db/turns/write.ts';
 import { FatalError, LeaseLostError } from '#shared/domain/errors.ts';
 import type { Part } from '#shared/domain/message.ts';

@@ -1,7 +1,7 @@
 /** A task in memory, on the log of its writes. */
 import type { Agent } from '#services/worker/agent/agent.ts';
 import { noHistory, type Exchange } from '#shared/db/turns/history/read.ts';
-import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnHistory, TurnInput } from '#shared/db/turns/input/input.ts';
 import type { TurnEnd, TurnRelease } from '#shared/db/turns/write.ts';
 import type { Usage } from '#shared/domain/usage.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';

@@ -17,7 +17,11 @@ import { removeOverCalls } from '#shared/db/models/over-batch-calls.ts';
 import { storeBatchResults } from '#shared/db/models/batch-results.ts';
 import { claimDueCalls } from '#shared/db/models/polls.ts';
 import { claimStoredCalls, forgetStoredCall, recordUndeleted } from '#shared/db/models/stored-calls.ts';
-import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
+import {
+  closeModelWait,
+  readAbandonedModelWaits,
+  reportModelCall,
+} from '#shared/db/turns/waits/model-waits.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createGeminiWebhookUrl } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';

@@ -7,7 +7,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { reportBatch } from '#shared/db/models/batches.ts';
-import { reportModelCall } from '#shared/db/turns/model-waits.ts';
+import { reportModelCall } from '#shared/db/turns/waits/model-waits.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { Wakeup } from '#shared/domain/wakeup.ts';
 import { createGeminiWebhookUrl, geminiWebhooksPath, webhookTokenKey } from '#shared/domain/wait.ts';

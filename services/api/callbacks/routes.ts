@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Db } from '#shared/db/client/pool.ts';
-import { answerCallback, readCallback, type Callback } from '#shared/db/turns/callbacks.ts';
+import { answerCallback, readCallback, type Callback } from '#shared/db/turns/waits/callbacks.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { callbacksPath, maxAnswerBytes, type CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';

@@ -1,6 +1,6 @@
 /** Shows the stored history of a turn as its agent sees it: the conversation so far, and the task's earlier turns. */
 import { HistoryCache } from '#shared/db/turns/history/cache.ts';
-import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnHistory, TurnInput } from '#shared/db/turns/input/input.ts';
 import type { TurnSteps } from '#shared/db/turns/history/steps.ts';
 import { maxHistoryTurns } from '#shared/db/turns/history/read.ts';
 import { FatalError } from '#shared/domain/errors.ts';

@@ -6,7 +6,7 @@
  * memory and spends no attempt, and any worker may run it later.
  */
 import v8 from 'node:v8';
-import type { InputMemory } from '#shared/db/turns/input-memory.ts';
+import type { InputMemory } from '#shared/db/turns/input/input-memory.ts';
 import { ParkedError } from '#shared/domain/errors.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 

@@ -22,7 +22,7 @@ import type { CheckCost } from '#shared/db/owners/cost.ts';
 import { countWriteBytes } from '#shared/db/owners/bytes.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
-import type { ReadTurnInput, TurnInput } from '#shared/db/turns/input.ts';
+import type { ReadTurnInput, TurnInput } from '#shared/db/turns/input/input.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';

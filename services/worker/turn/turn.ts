@@ -6,7 +6,7 @@ import { getHistoryTurns } from '#shared/agent/definition.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ClaimedTask } from '#shared/db/turns/claim.ts';
-import type { TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnInput } from '#shared/db/turns/input/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { Artifact, Message, Part } from '#shared/domain/message.ts';

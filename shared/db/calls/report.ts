@@ -5,7 +5,7 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable } from '../turns/leases.ts';
-import { isReleased, signalTurn } from '../turns/signal.ts';
+import { isReleased, signalTurn } from '../turns/waits/signal.ts';
 
 /** Returns the wait of a token, and whether it is open; undefined if there is none. */
 export async function readCallWait(

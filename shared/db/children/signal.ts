@@ -6,7 +6,7 @@ import type { Db } from '../client/pool.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
 import { isRunnable } from '../turns/leases.ts';
-import { isReleased, signalTurn } from '../turns/signal.ts';
+import { isReleased, signalTurn } from '../turns/waits/signal.ts';
 
 /** After this time the process that ended the last child has died. */
 const lateSeconds = 2;

@@ -7,7 +7,7 @@ import { areContentsEncrypted, createSealerOfTasks } from '../contents/codec.ts'
 import { json, rows as toRows, uuid } from '../client/rows.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable } from '../turns/leases.ts';
-import { isReleased, signalTurn } from '../turns/signal.ts';
+import { isReleased, signalTurn } from '../turns/waits/signal.ts';
 
 export interface BatchResult {
   /** The id of the call. */

@@ -20,7 +20,13 @@ import { rows, uuid } from '../client/rows.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyListeners } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import { insertCrashedAttempts } from './attempts.ts';
-import { inlineColumns, inlineJoins, openInline, toTurnContent, type InlineRow } from './inline-input.ts';
+import {
+  inlineColumns,
+  inlineJoins,
+  openInline,
+  toTurnContent,
+  type InlineRow,
+} from './input/inline-input.ts';
 import { isRunnable, leaseUntil, type Lease } from './leases.ts';
 import {
   holderFirst,

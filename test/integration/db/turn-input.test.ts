@@ -5,7 +5,7 @@ import { before, beforeEach, describe, test } from 'node:test';
 import type { Pool } from 'pg';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createClaim, type Claimed } from '#shared/db/turns/claim.ts';
-import { createInputReader, type TurnHistory, type TurnInput } from '#shared/db/turns/input.ts';
+import { createInputReader, type TurnHistory, type TurnInput } from '#shared/db/turns/input/input.ts';
 import { createTurnWriter, type NewStep, type WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { textOf } from '#shared/domain/message.ts';

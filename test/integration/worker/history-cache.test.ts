@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import type { KyselyPlugin } from 'kysely';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { HistoryCache } from '#shared/db/turns/history/cache.ts';
-import { createInputReader, type TurnHistory } from '#shared/db/turns/input.ts';
+import { createInputReader, type TurnHistory } from '#shared/db/turns/input/input.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import { textOf } from '#shared/domain/message.ts';

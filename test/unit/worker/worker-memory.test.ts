@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createBatcher } from '#shared/db/client/batcher.ts';
-import { estimateHeapBytes } from '#shared/db/turns/heap-estimate.ts';
+import { estimateHeapBytes } from '#shared/db/turns/input/heap-estimate.ts';
 import { FatalError, ParkedError } from '#shared/domain/errors.ts';
 import { createDownloads, type DownloadLimits } from '#services/worker/agent/files/downloads.ts';
 import { MemoryBudget } from '#services/worker/turn/memory-budget.ts';

@@ -2,7 +2,7 @@
 import { getMaxHops } from '#shared/agent/hops.ts';
 import { readMcpServers } from '#shared/agent/mcp-servers.ts';
 import { readRemoteAgents } from '#shared/agent/gateway.ts';
-import type { TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnInput } from '#shared/db/turns/input/input.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import type { AgentWait } from '#shared/domain/wait.ts';
 import type { OpenToolTasks } from '../../agent/mcp/tasks/open.ts';

@@ -7,7 +7,7 @@ import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageReader } from '#shared/db/owners/usage.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import type { ClaimedTask } from '#shared/db/turns/claim.ts';
-import type { TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnInput } from '#shared/db/turns/input/input.ts';
 import { maxListedChildren } from '#shared/domain/children.ts';
 import { FatalError, OwnerLimitError } from '#shared/domain/errors.ts';
 import type { Message } from '#shared/domain/message.ts';

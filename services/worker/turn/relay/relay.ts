@@ -6,7 +6,7 @@
  */
 import { readGateway, upstreamName } from '#shared/agent/gateway.ts';
 import type { EarlierCall } from '#shared/db/calls/earlier.ts';
-import type { TurnInput } from '#shared/db/turns/input.ts';
+import type { TurnInput } from '#shared/db/turns/input/input.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject, Message, Part } from '#shared/domain/message.ts';

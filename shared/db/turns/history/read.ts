@@ -12,7 +12,7 @@ import type { Db } from '../../client/pool.ts';
 import { openJsonText } from '../../contents/codec.ts';
 import { toContentBytes } from '../../contents/sizes.ts';
 import { int, rows as toRows, uuid } from '../../client/rows.ts';
-import { estimateTexts, takeWhileFits, type InputMemory, type Sized } from '../input-memory.ts';
+import { estimateTexts, takeWhileFits, type InputMemory, type Sized } from '../input/input-memory.ts';
 import type { Lease } from '../leases.ts';
 import { readRecord, readRecordSizes, toStep, type RecordSize, type StepText } from '../record.ts';
 import type { RecordedStep } from '../turn-content.ts';

@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import type { Db } from '../../client/pool.ts';
 import { int, rows as toRows, uuid } from '../../client/rows.ts';
-import { estimateTexts, takeWhileFits } from '../input-memory.ts';
+import { estimateTexts, takeWhileFits } from '../input/input-memory.ts';
 import type { Lease } from '../leases.ts';
 import { readOutline, historyShare, type HistoryBounds } from './read.ts';
 

@@ -20,7 +20,7 @@ import { countVersions } from '#shared/db/queue/versions.ts';
 import { restartTurn } from '#shared/db/reruns/restart.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { readTimeline } from '#shared/db/tasks/timeline.ts';
-import { reportModelCall } from '#shared/db/turns/model-waits.ts';
+import { reportModelCall } from '#shared/db/turns/waits/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { listOwnWebhooks } from '#shared/db/webhooks/health.ts';
 import { caller, claimTask, newTask } from '../../../support/database/new-task.ts';

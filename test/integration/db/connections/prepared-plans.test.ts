@@ -14,7 +14,7 @@ import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { extendLeases } from '#shared/db/turns/leases.ts';
-import { reportModelCall } from '#shared/db/turns/model-waits.ts';
+import { reportModelCall } from '#shared/db/turns/waits/model-waits.ts';
 import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
 import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';

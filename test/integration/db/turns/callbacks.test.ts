@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { answerCallback, readCallback, timeOutCallback } from '#shared/db/turns/callbacks.ts';
-import { createInputReader } from '#shared/db/turns/input.ts';
+import { answerCallback, readCallback, timeOutCallback } from '#shared/db/turns/waits/callbacks.ts';
+import { createInputReader } from '#shared/db/turns/input/input.ts';
 import { createTurnWriter, type NewWait } from '#shared/db/turns/write.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createClaimedTask } from '../../../support/database/new-task.ts';

@@ -5,7 +5,7 @@ import type { Pool } from 'pg';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
-import { createInputReader } from '#shared/db/turns/input.ts';
+import { createInputReader } from '#shared/db/turns/input/input.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import {
   claimTask,

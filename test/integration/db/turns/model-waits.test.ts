@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { sql } from 'kysely';
 import { readArtifactParts } from '#shared/db/tasks/content.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
-import { answerCallback, readCallback } from '#shared/db/turns/callbacks.ts';
+import { answerCallback, readCallback } from '#shared/db/turns/waits/callbacks.ts';
 import {
   claimStoredCalls,
   forgetStoredCall,
@@ -15,7 +15,11 @@ import {
 import { readStoredReply } from '#shared/db/models/stored-replies.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
-import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
+import {
+  closeModelWait,
+  readAbandonedModelWaits,
+  reportModelCall,
+} from '#shared/db/turns/waits/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createClaimedTask, newTurnEnd } from '../../../support/database/new-task.ts';

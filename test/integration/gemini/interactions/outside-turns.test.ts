@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { StoredCall } from '#shared/db/models/stored-calls.ts';
-import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
+import type { AbandonedModelWait } from '#shared/db/turns/waits/model-waits.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 import { Crash, MemoryTurn } from '../../../support/agents/memory-turn.ts';
 import { waitFor } from '../../../support/wait-for.ts';

@@ -3,7 +3,7 @@
  * such a call becomes overdue at its next poll, so it is canceled within about a minute. Its usage is counted.
  */
 import { ApiError, type GoogleGenAI } from '@google/genai';
-import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
+import type { AbandonedModelWait } from '#shared/db/turns/waits/model-waits.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { hasTokens, toModelUsage } from '../model/cost.ts';
@@ -11,7 +11,7 @@ import { cancelInteraction } from './client.ts';
 import { startPeriodicWork, type PeriodicWork } from './periodic-work.ts';
 import { toCounts } from './response.ts';
 
-/** The waits of all tasks; see shared/db/turns/model-waits.ts. */
+/** The waits of all tasks; see shared/db/turns/waits/model-waits.ts. */
 export interface AbandonedCalls {
   read(): Promise<AbandonedModelWait[]>;
   /** @param usage of the call; undefined: it is not known */

@@ -4,12 +4,12 @@
  * and its worker reads the input alone (stored-input.ts). The history is read when an agent asks for it (history.ts).
  */
 import { sql, type RawBuilder } from 'kysely';
-import type { JsonObject, Message } from '../../domain/message.ts';
-import { isSealed, openJson } from '../contents/codec.ts';
-import { toContentBytes } from '../contents/sizes.ts';
-import { openRecordedWait } from '../contents/writes.ts';
-import { hasExchangesBefore } from './history/exchanges.ts';
-import { recordedWait, type RecordedStep, type TurnContent } from './turn-content.ts';
+import type { JsonObject, Message } from '../../../domain/message.ts';
+import { isSealed, openJson } from '../../contents/codec.ts';
+import { toContentBytes } from '../../contents/sizes.ts';
+import { openRecordedWait } from '../../contents/writes.ts';
+import { hasExchangesBefore } from '../history/exchanges.ts';
+import { recordedWait, type RecordedStep, type TurnContent } from '../turn-content.ts';
 
 /** Maximum size of the input of one turn that the claim reads, in bytes of JSON. */
 const maxBytes = 64 * 1024;

@@ -2,22 +2,22 @@
  * The input of a turn: what the claim has read, or what is read now if it was too much for the claim. The history is
  * read only if the agent asks for it. The agent's definition is read once for each process.
  */
-import type { JsonObject } from '../../domain/message.ts';
-import type { Usage } from '../../domain/usage.ts';
-import { readEarlierCall, type EarlierCall } from '../calls/earlier.ts';
-import { LargeWork } from '../../runtime/large-work.ts';
-import type { Db } from '../client/pool.ts';
-import { readStoredReply, type StoredReplyRow } from '../models/stored-replies.ts';
-import { createAgentReader } from '../tasks/agents.ts';
-import { toContextKey } from '../tasks/context-key.ts';
-import type { Claimed } from './claim.ts';
+import type { JsonObject } from '../../../domain/message.ts';
+import type { Usage } from '../../../domain/usage.ts';
+import { readEarlierCall, type EarlierCall } from '../../calls/earlier.ts';
+import { LargeWork } from '../../../runtime/large-work.ts';
+import type { Db } from '../../client/pool.ts';
+import { readStoredReply, type StoredReplyRow } from '../../models/stored-replies.ts';
+import { createAgentReader } from '../../tasks/agents.ts';
+import { toContextKey } from '../../tasks/context-key.ts';
+import type { Claimed } from '../claim.ts';
 import { readReferences, type TaskReference } from './references.ts';
-import { HistoryCache } from './history/cache.ts';
-import { noHistory, readHistory, type StoredHistory } from './history/read.ts';
-import { readContextSteps, type TurnSteps } from './history/steps.ts';
+import { HistoryCache } from '../history/cache.ts';
+import { noHistory, readHistory, type StoredHistory } from '../history/read.ts';
+import { readContextSteps, type TurnSteps } from '../history/steps.ts';
 import type { InputMemory } from './input-memory.ts';
 import { readTurnContent } from './stored-input.ts';
-import type { RecordedStep, TurnContent } from './turn-content.ts';
+import type { RecordedStep, TurnContent } from '../turn-content.ts';
 
 export interface TurnInput extends TurnContent {
   contextId: string;

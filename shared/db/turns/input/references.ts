@@ -1,12 +1,12 @@
 /** Reads the tasks that the messages of a turn refer to, again for each turn: they may have changed. */
 import { sql } from 'kysely';
-import { isUuid } from '../../domain/ids.ts';
-import type { Artifact, Message } from '../../domain/message.ts';
-import type { TaskState } from '../../domain/task.ts';
-import type { Db } from '../client/pool.ts';
-import { toContentBytes } from '../contents/sizes.ts';
-import { readTaskSnapshots } from '../tasks/read.ts';
-import { ownedBy, type Caller } from '../tasks/visibility.ts';
+import { isUuid } from '../../../domain/ids.ts';
+import type { Artifact, Message } from '../../../domain/message.ts';
+import type { TaskState } from '../../../domain/task.ts';
+import type { Db } from '../../client/pool.ts';
+import { toContentBytes } from '../../contents/sizes.ts';
+import { readTaskSnapshots } from '../../tasks/read.ts';
+import { ownedBy, type Caller } from '../../tasks/visibility.ts';
 
 /** The current content of a task that a message refers to. */
 export interface TaskReference {

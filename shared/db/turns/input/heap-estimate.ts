@@ -2,7 +2,7 @@
  * Estimates the memory that JSON takes once it is parsed. Text needs little more than its own size, but an empty
  * object takes two bytes of JSON and 64 bytes of memory with its slot in the array around it.
  */
-import { findStringEnd } from '../../runtime/json-text.ts';
+import { findStringEnd } from '../../../runtime/json-text.ts';
 
 /** Bytes for each object or array, comma and colon: V8's smallest ones, on 64 bits. */
 const containerBytes = 64;

@@ -1,6 +1,6 @@
 /** The part of an update of a gate `g` that ends a wait of its turn (worker/turn/waits.ts). */
 import { sql, type RawBuilder } from 'kysely';
-import { seconds } from '../client/fragments.ts';
+import { seconds } from '../../client/fragments.ts';
 
 /**
  * Assignments: a turn that no worker runs may start now. A worker that runs it finds the count of signals raised when it

@@ -1,13 +1,13 @@
 /** Waits for calls of the model that run at Google: reports of Gemini's webhooks, and calls whose turns have ended. */
 import { sql, type RawBuilder } from 'kysely';
-import { interactionStep } from '../../domain/wait.ts';
-import type { AgentDefinition } from '../../agent/definition.ts';
-import type { ModelUsage } from '../../domain/usage.ts';
-import type { Wakeup } from '../../domain/wakeup.ts';
-import type { Db } from '../client/pool.ts';
-import { insertLedgerEntries } from '../models/ledger.ts';
-import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
-import { isRunnable } from './leases.ts';
+import { interactionStep } from '../../../domain/wait.ts';
+import type { AgentDefinition } from '../../../agent/definition.ts';
+import type { ModelUsage } from '../../../domain/usage.ts';
+import type { Wakeup } from '../../../domain/wakeup.ts';
+import type { Db } from '../../client/pool.ts';
+import { insertLedgerEntries } from '../../models/ledger.ts';
+import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../../outbox/outbox.ts';
+import { isRunnable } from '../leases.ts';
 import { isReleased, signalTurn } from './signal.ts';
 
 /**

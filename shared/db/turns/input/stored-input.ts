@@ -3,16 +3,16 @@
  * statement returns at most one value more than its page.
  */
 import { sql } from 'kysely';
-import { FatalError, MasterKeyError } from '../../domain/errors.ts';
-import type { JsonObject, Message } from '../../domain/message.ts';
-import { minLargeBytes, type LargeWork } from '../../runtime/large-work.ts';
-import type { Db } from '../client/pool.ts';
-import { areContentsEncrypted, isSealed, openJsonText } from '../contents/codec.ts';
-import { toContentBytes } from '../contents/sizes.ts';
+import { FatalError, MasterKeyError } from '../../../domain/errors.ts';
+import type { JsonObject, Message } from '../../../domain/message.ts';
+import { minLargeBytes, type LargeWork } from '../../../runtime/large-work.ts';
+import type { Db } from '../../client/pool.ts';
+import { areContentsEncrypted, isSealed, openJsonText } from '../../contents/codec.ts';
+import { toContentBytes } from '../../contents/sizes.ts';
 import { estimateTexts, type InputMemory } from './input-memory.ts';
-import type { Lease } from './leases.ts';
-import { readRecord, readRecordSizes, toStep } from './record.ts';
-import type { TurnContent } from './turn-content.ts';
+import type { Lease } from '../leases.ts';
+import { readRecord, readRecordSizes, toStep } from '../record.ts';
+import type { TurnContent } from '../turn-content.ts';
 
 export interface ContentBounds {
   /** Maximum size of the record of one turn, in bytes of JSON. */

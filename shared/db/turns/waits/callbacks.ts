@@ -1,13 +1,13 @@
 /** Ends waits by a call: the answers to callbacks, and their timeouts. */
 import { sql } from 'kysely';
-import type { Json } from '../../domain/message.ts';
-import type { CallbackResult, Wait } from '../../domain/wait.ts';
-import type { Wakeup } from '../../domain/wakeup.ts';
-import type { Db } from '../client/pool.ts';
-import { areContentsEncrypted, openJson } from '../contents/codec.ts';
-import { openWait, sealForWait } from '../contents/writes.ts';
-import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
-import { isRunnable, type Lease } from './leases.ts';
+import type { Json } from '../../../domain/message.ts';
+import type { CallbackResult, Wait } from '../../../domain/wait.ts';
+import type { Wakeup } from '../../../domain/wakeup.ts';
+import type { Db } from '../../client/pool.ts';
+import { areContentsEncrypted, openJson } from '../../contents/codec.ts';
+import { openWait, sealForWait } from '../../contents/writes.ts';
+import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../../outbox/outbox.ts';
+import { isRunnable, type Lease } from '../leases.ts';
 import { isReleased, signalTurn } from './signal.ts';
 
 /**
