@@ -1,6 +1,6 @@
 /**
  * Calls that Google still stores after their tasks were removed (tasks/retention.ts), or that no task uses: their steps were
- * removed (reruns/restart.ts), or never recorded (turns/model-waits.ts). Workers delete them there. A call that cannot be
+ * removed (reruns/restart.ts), or never recorded (turns/waits/model-waits.ts). Workers delete them there. A call that cannot be
  * deleted keeps its row, as the record of that.
  */
 import { sql, type RawBuilder } from 'kysely';

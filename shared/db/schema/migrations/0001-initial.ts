@@ -48,7 +48,7 @@ const tasks = [
   //   claimed_at   when the worker claimed it. Both remain if a cancel or a deadline ends the attempt
   //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
   //   settled_at   since when the task is terminal or interrupted; null while it is runnable
-  //   signals      counts the waits of the task that a call has ended (turns/callbacks.ts)
+  //   signals      counts the waits of the task that a call has ended (turns/waits/callbacks.ts)
   //   agent_version  the version of the agent that last recorded a step of this turn; null: none, or it declares none
   //   bytes        content that the task stores (owners/bytes.ts); the sum by owner is in owner_usage
   `create table gates (
@@ -269,7 +269,7 @@ const turns = [
     stays boolean not null default false,
     requested_at timestamptz not null default now()
   )`,
-  // Calls of the model at Google, and of other agents, that have not ended: see turns/model-waits.ts and calls/abandoned.ts.
+  // Calls of the model at Google, and of other agents, that have not ended: see turns/waits/model-waits.ts and calls/abandoned.ts.
   `create index steps_by_poll on steps (due_at) where wait ->> 'kind' in ('model', 'agent') and finished_at is null`,
   // Calls that Google stores although their tasks were removed: see models/stored-calls.ts.
   //
@@ -308,7 +308,7 @@ const batches = [
 
   // The calls of the tier `batch`, from their request until a turn has recorded the reply, or is over.
   //
-  //   token     that of the wait (turns/model-waits.ts)
+  //   token     that of the wait (turns/waits/model-waits.ts)
   //   due_at    when it is sent at the latest
   //   batch_id  null: it is collected still
   //   request   a GenerateContentRequest of the SDK; null once it has ended
