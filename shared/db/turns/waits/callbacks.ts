@@ -6,7 +6,7 @@ import type { Wakeup } from '../../../domain/wakeup.ts';
 import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted, openJson } from '../../contents/codec.ts';
 import { openWait, sealForWait } from '../../contents/writes.ts';
-import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../../outbox/outbox.ts';
+import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '#shared/db/outbox/outbox.ts';
 import { isRunnable, type Lease } from '../leases.ts';
 import { isReleased, signalTurn } from './signal.ts';
 

@@ -6,7 +6,7 @@ import type { ModelUsage } from '../../../domain/usage.ts';
 import type { Wakeup } from '../../../domain/wakeup.ts';
 import type { Db } from '../../client/pool.ts';
 import { insertLedgerEntries } from '../../models/ledger.ts';
-import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../../outbox/outbox.ts';
+import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '#shared/db/outbox/outbox.ts';
 import { isRunnable } from '../leases.ts';
 import { isReleased, signalTurn } from './signal.ts';
 
