@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { AgentCard } from '@a2a-js/sdk';
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import { createApprovalPart, createApprovalRequest } from '#shared/agent/approval.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Part } from '#shared/domain/message.ts';
@@ -9,9 +10,13 @@ import type { TaskState } from '#shared/domain/task.ts';
 import { TooManyRequestsError } from '#services/api/handler/errors.ts';
 import { createMcpFailure, hasStatus } from '#services/api/mcp/errors.ts';
 import type { TaskJson } from '#services/api/mcp/protocol.ts';
+import { TaskCalls } from '#services/api/mcp/tasks/calls.ts';
+import { toAnswer } from '#services/api/mcp/tasks/input.ts';
 import { toToolResult } from '#services/api/mcp/tasks/result.ts';
 import { toLegacyTask, toMcpTask } from '#services/api/mcp/tasks/task.ts';
+import type { Tasks } from '#services/api/mcp/tasks/tasks.ts';
 import { readSkillArguments } from '#services/api/mcp/tools/arguments.ts';
+import type { McpCall } from '#services/api/mcp/tools/calls.ts';
 import { createSkillReader } from '#services/api/mcp/tools/list.ts';
 
 function createTask(state: TaskState, parts: Part[] = [], ageSeconds = 0): TaskJson {
@@ -72,9 +77,44 @@ describe('the result of a tool', () => {
       createApprovalPart([request]),
     ]);
     const { content, structuredContent } = toToolResult(task);
-    assert.ok(!JSON.stringify(content).includes('argumentsHash"'), JSON.stringify(content));
+    // The question and the next step.
+    assert.deepEqual([content.length, content[0]], [2, { type: 'text', text: 'Approve?' }]);
     assert.deepEqual((structuredContent as { approvals: unknown }).approvals, [request]);
     assert.match((structuredContent as { nextStep: string }).nextStep, /with decisions that name the id/);
+  });
+});
+
+describe('responses to a question', () => {
+  const task = createTask('TASK_STATE_INPUT_REQUIRED', [{ text: 'Colour?' }]);
+
+  test('become a message of the user, unless the form was dismissed', () => {
+    const answer = (response: unknown) => toAnswer(task, { m: response });
+    const texts = [
+      answer({ action: 'accept', content: { answer: 'red' } }),
+      answer({ action: 'accept', content: { colour: 'red' } }),
+      answer({ action: 'decline' }),
+    ];
+    assert.deepEqual(
+      texts.map((each) => each?.parts),
+      [[{ text: 'red' }], [{ text: '{"colour":"red"}' }], [{ text: 'The user declined to answer.' }]],
+    );
+    assert.equal(new Set(texts.map((each) => each?.messageId)).size, 1);
+    for (const dismissed of [{ action: 'cancel' }, 'x', undefined])
+      assert.equal(answer(dismissed), undefined);
+  });
+
+  test('are ignored if another answer was first, and fail if they cannot be stored', async () => {
+    const update = (error: Error) => {
+      const send = async (): Promise<never> => {
+        throw error;
+      };
+      const tasks = { get: async () => task, send } as unknown as Tasks;
+      const calls = new TaskCalls({ tasks, sendWaitMs: 0, retentionSeconds: 0 });
+      const inputResponses = { m: { action: 'decline' } };
+      return calls.update({ taskId: task.id }, { era: 'legacy', inputResponses } as unknown as McpCall);
+    };
+    assert.deepEqual(await update(new RequestMalformedError('Other content.')), {});
+    await assert.rejects(update(new TooManyRequestsError('Too many.', 7)), /Too many/);
   });
 });
 
