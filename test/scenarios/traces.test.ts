@@ -166,10 +166,10 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
     const known = new Set([...Object.values(instruments), ...Object.values(gauges)].map(({ name }) => name));
     const { turnsParked, leasesLost, reconcilerFound, ownerRefusals, apiRefused, webhooksDeferred } =
       instruments;
-    const { scheduleFirings, scheduleDelay, modelCallsRepeated } = instruments;
+    const { scheduleFirings, scheduleDelay, modelCallsRepeated, outputDelay } = instruments;
     const expected = new Set(known);
     const unused = [turnsParked, leasesLost, reconcilerFound, ownerRefusals, apiRefused, webhooksDeferred];
-    for (const { name } of [...unused, scheduleFirings, scheduleDelay, modelCallsRepeated])
+    for (const { name } of [...unused, scheduleFirings, scheduleDelay, modelCallsRepeated, outputDelay])
       expected.delete(name);
     await collector.until(() =>
       [...expected].every((name) => collector.metrics.some((metric) => metric.name === name)),

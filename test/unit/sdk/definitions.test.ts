@@ -119,7 +119,7 @@ describe('turn.version', () => {
     assert.equal(task.state, 'TASK_STATE_FAILED');
     assert.match(
       task.messageText,
-      /finished the step "read" before.*turn\.version \(docs\/versions\.md\)\.$/,
+      /finished the step "read" before.*turn\.version \(docs\/develop\/versions\.md\)\.$/,
     );
   });
 
