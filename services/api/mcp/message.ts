@@ -51,7 +51,7 @@ export function readMessage(request: FastifyRequest): McpMessage {
   } catch (error) {
     throw new McpError(errorCode.invalidRequest, errorMessage(error));
   }
-  if (isLarge) for (const method of findMembers(text, 'method')) checkMayBeLarge(parseScalar(method));
+  if (isLarge) for (const json of findMembers(text, 'method').method) checkMayBeLarge(parseScalar(json));
   let body: unknown;
   try {
     body = JSON.parse(text);

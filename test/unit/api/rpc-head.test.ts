@@ -70,6 +70,27 @@ describe('a large request', () => {
     });
   }
 
+  const sparse = {
+    'white space': `{"params":{},${' '.repeat(70_000)}"method":"GetTask","id":7}`,
+    'white space after a name': `{"params":{},"id":7,"method"${' '.repeat(70_000)}:"GetTask"}`,
+    'a long number': `{"params":{"a":${'1'.repeat(70_000)}},"method":"GetTask","id":7}`,
+    'a text': `{"params":{"a":"${long}"},"method":"GetTask","id":7}`,
+  };
+  for (const [what, text] of Object.entries(sparse)) {
+    test(`that is mostly ${what} is refused without reading each character`, (t) => {
+      const reads = [
+        t.mock.method(String.prototype, 'charCodeAt'),
+        t.mock.method(String.prototype, 'charAt'),
+      ];
+      const outcome = read(text);
+      const count = reads.reduce((sum, { mock }) => sum + mock.callCount(), 0);
+      t.mock.restoreAll();
+      assert.ok(typeof outcome === 'object');
+      assert.equal(outcome.id, 7);
+      assert.ok(count > 0 && count < 1_000, `${count} characters were read`);
+    });
+  }
+
   const accepted = {
     'is a message': `{"method":"SendMessage","params":{"a":"${long}"},"id":7}`,
     'is a message with its method last': `{"params":{"a":"${long}"},"method":"message/send","id":7}`,
@@ -111,7 +132,7 @@ describe('the members of a JSON text', () => {
       );
       const text = `{${members.join(',') || space()}}`;
       const expected = (JSON.parse(text) as { id?: unknown }).id;
-      const found = findMembers(text, 'id').map((json) => JSON.parse(json) as unknown);
+      const found = findMembers(text, 'method', 'id').id.map((json) => JSON.parse(json) as unknown);
       assert.deepEqual(found.at(-1), expected, text);
     }
   });

@@ -109,9 +109,9 @@ export function refuseByHead(bytes: Buffer): RefusedEnvelope | undefined {
  */
 function refuseByMembers(text: string): RefusedEnvelope | undefined {
   const read = (json: string): unknown => (json.length > maxScalarChars ? json : parseScalar(json));
-  if (!findMembers(text, 'method').some((json) => isSmallMethod(read(json)))) return undefined;
-  const id = findMembers(text, 'id').at(-1) ?? 'null';
-  return invalid(toRefusedId(read(id)), tooLargeText);
+  const { method: methods, id: ids } = findMembers(text, 'method', 'id');
+  if (!methods.some((json) => isSmallMethod(read(json)))) return undefined;
+  return invalid(toRefusedId(read(ids.at(-1) ?? 'null')), tooLargeText);
 }
 
 /** Returns the id of a request that is refused without being parsed; null if the id is rounded or not valid. */

@@ -3,7 +3,7 @@
  * memory and some time in every function that handles it, so a limit in bytes does not bound the work.
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
-import { findStringEnd } from '#shared/runtime/json-text.ts';
+import { findMark, findStringEnd } from '#shared/runtime/json-text.ts';
 
 /** Values in one request: objects, arrays, and what they contain. Parsing that many takes at most 40 ms. */
 const maxValues = 50_000;
@@ -16,9 +16,7 @@ const maxBodyDepth = maxDepth + 20;
 const quote = 0x22;
 const comma = 0x2c;
 const openBracket = 0x5b;
-const closeBracket = 0x5d;
 const openBrace = 0x7b;
-const closeBrace = 0x7d;
 
 /**
  * Checks JSON text before it is parsed, in one pass that stops at the first excess. It counts commas and brackets
@@ -29,7 +27,7 @@ const closeBrace = 0x7d;
 export function checkJsonText(name: string, text: string): void {
   let values = 0;
   let depth = 0;
-  for (let index = 0; index < text.length; index++) {
+  for (let index = findMark(text, 0); index !== -1; index = findMark(text, index + 1)) {
     const char = text.charCodeAt(index);
     if (char === quote) {
       index = findStringEnd(text, index);
@@ -40,8 +38,10 @@ export function checkJsonText(name: string, text: string): void {
       values += 1;
       depth += 1;
       if (depth > maxBodyDepth) throw tooDeep(name, maxBodyDepth);
-    } else if (char === closeBrace || char === closeBracket) {
+    } else {
       depth -= 1;
+      // It is not JSON, and may have nothing but such brackets.
+      if (depth < 0) return;
     }
     if (values > maxValues) throw tooMany(name);
   }
