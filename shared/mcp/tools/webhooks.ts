@@ -3,7 +3,7 @@ import type { JsonObject } from '../../domain/message.ts';
 import { webhooksExtensionUri } from '../../webhooks/extension.ts';
 import { createAnswer, cut, line, quantity, quoteNote } from '../answer.ts';
 import type { Values } from '../arguments.ts';
-import { ToolError } from '../errors.ts';
+import { RouteError, ToolError } from '../errors.ts';
 import {
   defaultPageSize,
   ownerArguments,
@@ -143,7 +143,7 @@ export const listDeliveries = defineTool({
       route: `${ofTask}/:configId/deliveries`,
       path: { configId: webhook },
       query: { state, pageSize, pageToken },
-    })) as { deliveries: Delivery[]; nextPageToken: string };
+    }).catch(quoteRefusal)) as { deliveries: Delivery[]; nextPageToken: string };
     const deliveries = page.deliveries.map(({ attempts, ...delivery }) => {
       const last = attempts.at(-1);
       return {
@@ -210,6 +210,11 @@ async function findWebhook(
   throw new ToolError(`The task has ${webhooks.length} webhooks: set webhook to the id of one.`, ids);
 }
 
+/** Refusals name the webhook, whose id its owner chose. */
+function quoteRefusal(error: unknown): never {
+  throw error instanceof RouteError ? new ToolError('The request was refused:', [error.message]) : error;
+}
+
 export const redeliver = defineTool({
   name: 'ops_redeliver',
   title: 'Deliver again',
@@ -238,7 +243,7 @@ export const redeliver = defineTool({
       path: { taskId, configId: webhook, ...(event !== undefined && { event: String(event) }) },
       query: toOwnerQuery(args),
       body: since === undefined ? {} : { since: parseSince(since) },
-    })) as { count: number };
+    }).catch(quoteRefusal)) as { count: number };
     const head = `${quantity(result.count, 'delivery', 'deliveries')} will be repeated: ops_deliveries shows the result.`;
     return createAnswer({ webhook, ...result }, [head], [`webhook ${webhook}`]);
   },

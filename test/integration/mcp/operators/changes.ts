@@ -52,6 +52,9 @@ export function testChanges(getRig: () => OpsRig): void {
     const result = await call('ops_redeliver', again);
     assert.deepEqual(result.structuredContent, { webhook: hook, count: 1 });
     assert.ok(!splitMarked(result).head.includes(hook));
+    const missing = splitMarked(await call('ops_redeliver', { ...again, event: 99 }));
+    assert.equal(missing.head, 'The request was refused:\n');
+    assert.match(missing.data, new RegExp(`webhook ${hook} has no delivery of event 99`));
     const config = { taskId, id: 'other', url: 'http://127.0.0.1:9/' };
     await api.bindings[0]!.call('CreateTaskPushNotificationConfig', config, aliceKey);
     const several = await call('ops_redeliver', again);
