@@ -57,7 +57,7 @@ export function createDeliveries(parts: DeliverParts): Deliveries {
     createAttemptRecorder(db, { leaseSeconds, wakeupGraceSeconds }),
     webhook.leaseMarginSeconds * 1000,
   );
-  const scheduler = new AttemptScheduler(webhook);
+  const scheduler = new AttemptScheduler({ ...webhook, stopping });
   const attempt = createAttempt({
     db,
     record,

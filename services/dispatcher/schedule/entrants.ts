@@ -3,11 +3,8 @@
  * while a deferral costs a record, a wake-up, a Cloud Task and another claim.
  */
 
-/** Leaves most of the margin of a lease for the record (WEBHOOK_LEASE_MARGIN_SECONDS). */
-const maxEntryMs = 5_000;
-
 interface Entrant {
-  enter: () => void;
+  end: (entered: boolean) => void;
 }
 
 export class Entrants {
@@ -18,19 +15,19 @@ export class Entrants {
     return this.#waiting.get(owner)?.size ?? 0;
   }
 
-  /** Resolves to whether `admit` has let the caller in; false after five seconds. */
-  wait(owner: string): Promise<boolean> {
+  /** Resolves to whether `admit` has let the caller in; false after `maxMs`, or when all are dismissed. */
+  wait(owner: string, maxMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const entrant = {
-        enter: () => {
+        end: (entered: boolean) => {
           clearTimeout(timer);
-          resolve(true);
+          resolve(entered);
         },
       };
       const timer = setTimeout(() => {
         this.#remove(owner, entrant);
         resolve(false);
-      }, maxEntryMs);
+      }, maxMs);
       this.#waiting.set(owner, (this.#waiting.get(owner) ?? new Set<Entrant>()).add(entrant));
     });
   }
@@ -51,8 +48,15 @@ export class Entrants {
       if (first === undefined || entrant === undefined) return;
       this.#remove(first, entrant);
       slots.take(first);
-      entrant.enter();
+      entrant.end(true);
     }
+  }
+
+  /** Ends all waits without a slot. */
+  dismiss(): void {
+    const groups = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const group of groups) for (const entrant of group) entrant.end(false);
   }
 
   #remove(owner: string, entrant: Entrant): void {

@@ -5,8 +5,6 @@ import type { Pace } from './pace.ts';
 import type { SharedSlots } from './shared-slots.ts';
 import type { AttemptWindow } from './window.ts';
 
-const maxWaitMs = 1_000;
-
 /** The receivers of one owner at one host. */
 export interface OwnedHost {
   slots: SharedSlots;
@@ -54,8 +52,14 @@ export function takeSlots({ owner, host, owned, receiverKey }: Place): void {
   owned.slots.take(receiverKey);
 }
 
-/** Resolves to whether the slots were taken; false after a second. */
-export async function waitForSlots(place: Place): Promise<boolean> {
+export function releaseSlots({ owner, host, owned, receiverKey }: Place): void {
+  host.slots.release(owner);
+  owned.slots.release(receiverKey);
+  admitWaiters(host.waiting);
+}
+
+/** Resolves to whether the slots were taken; false after `maxMs`. */
+export async function waitForSlots(place: Place, maxMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const waiter: Waiter = {
       place,
@@ -69,7 +73,7 @@ export async function waitForSlots(place: Place): Promise<boolean> {
     const timer = setTimeout(() => {
       remove(waiting, receiverKey, waiter);
       resolve(false);
-    }, maxWaitMs);
+    }, maxMs);
     const group = waiting.get(receiverKey) ?? new Set();
     waiting.set(receiverKey, group.add(waiter));
   });
@@ -82,7 +86,7 @@ function remove(waiting: Host['waiting'], receiverKey: string, waiter: Waiter): 
 }
 
 /** Gives free slots to waiters, first to those whose owners and receivers hold the fewest. */
-export function admitWaiters(waiting: Host['waiting']): void {
+function admitWaiters(waiting: Host['waiting']): void {
   for (;;) {
     let first: Waiter | undefined;
     for (const [waiter] of waiting.values()) {

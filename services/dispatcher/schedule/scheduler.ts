@@ -10,8 +10,9 @@
  * vain, and deferred.
  *
  * An attempt without a slot is deferred, which does not count as an attempt and releases the call of Cloud
- * Tasks. If slots are expected soon, it first waits: a queue up to five seconds for a slot of the process, and an attempt up to
- * a second for one of its host.
+ * Tasks. If slots are expected soon, it first waits: a queue up to four seconds for a slot of the process, and an attempt up to
+ * a second for one of its host. Both are shorter if the margin of the lease is, because the delivery is claimed already.
+ * Nothing waits while the process shuts down: requests that start then may not end in time.
  *
  * A delay is an estimate. When requests end quickly, each brings forward two deliveries to the same receiver that were
  * deferred because its host was busy, for example with requests that hung until it was back.
@@ -22,8 +23,8 @@ import { Entrants } from './entrants.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';
 import {
-  admitWaiters,
   mayEnter,
+  releaseSlots,
   takeSlots,
   waitForSlots,
   type Host,
@@ -36,6 +37,12 @@ import { Registry } from '../registry.ts';
 import { SharedSlots } from './shared-slots.ts';
 import { AttemptWindow } from './window.ts';
 
+/** The wait for a slot of the process and then for one of the host, together. */
+const maxWaitMs = 5_000;
+/** The share of waits in the margin of a lease; the rest is for reading the event, and for the record. */
+const waitShare = 1 / 3;
+/** The part of that time for the host. */
+const hostWaitShare = 1 / 5;
 /** Queues wait for a slot of the process only if one is expected within this time. */
 const quickEntryMs = 1_000;
 /** Attempts wait for a slot of the host only if one is expected within this time. */
@@ -76,6 +83,10 @@ export interface SchedulerOptions {
   receiverConcurrency: number;
   /** The largest number, while the host answers quickly. */
   maxReceiverConcurrency: number;
+  /** How much longer the lease of an attempt lasts than its request. */
+  leaseMarginSeconds: number;
+  /** Aborted when the process shuts down: attempts that wait for a slot are deferred. */
+  stopping: AbortSignal;
   /** A monotonic clock in milliseconds. Default: `performance.now`. */
   now?: () => number;
   /** A number from 0 to 1, for jitter. Default: `Math.random`. */
@@ -108,12 +119,20 @@ export class AttemptScheduler {
     ({ pace }) => pace.inFlight === 0,
   );
 
+  readonly #maxEntryMs: number;
+  readonly #maxHostWaitMs: number;
+  readonly #stopping: AbortSignal;
   readonly #floor: number;
   readonly #minRoom: number;
   #onRoom: () => void = () => undefined;
 
   constructor(options: SchedulerOptions) {
     const { concurrency, receiverConcurrency, maxReceiverConcurrency, now, chance } = options;
+    const waitMs = Math.min(maxWaitMs, options.leaseMarginSeconds * 1000 * waitShare);
+    this.#maxHostWaitMs = waitMs * hostWaitShare;
+    this.#maxEntryMs = waitMs - this.#maxHostWaitMs;
+    this.#stopping = options.stopping;
+    this.#stopping.addEventListener('abort', () => this.#entrants.dismiss(), { once: true });
     this.#floor = receiverConcurrency;
     this.#minRoom = Math.ceil(concurrency * roomShare);
     this.#now = now ?? (() => performance.now());
@@ -145,17 +164,23 @@ export class AttemptScheduler {
   }
 
   /**
-   * Waits up to five seconds for a slot, if one is expected within a second. No more queues of an owner wait than can have
+   * Waits up to four seconds for a slot, if one is expected within a second. No more queues of an owner wait than can have
    * slots: each may keep a call of Cloud Tasks open.
    *
    * @returns undefined if there was none: the attempt is deferred
    */
   async waitToEnter(owner: string): Promise<ProcessSlot | undefined> {
+    if (this.#stopping.aborted) return undefined;
     const waiting = this.#entrants.count(owner);
     const pace = this.#owners.get(owner);
     if (waiting >= this.#process.capacity / 2 || !pace.isKnown) return undefined;
-    if (pace.expectedWaitMs(this.#now(), waiting) > quickEntryMs) return undefined;
-    return (await this.#entrants.wait(owner)) ? this.#toProcessSlot(owner) : undefined;
+    if (pace.expectedWaitMs(this.#now(), waiting) > Math.min(quickEntryMs, this.#maxEntryMs))
+      return undefined;
+    if (!(await this.#entrants.wait(owner, this.#maxEntryMs))) return undefined;
+    const slot = this.#toProcessSlot(owner);
+    if (!this.#stopping.aborted) return slot;
+    slot.release();
+    return undefined;
   }
 
   #toProcessSlot(owner: string): ProcessSlot {
@@ -182,7 +207,7 @@ export class AttemptScheduler {
     }
     if (request.processSlot === undefined) return this.#defer(ownerPace, 'owner_busy');
     if (mayEnter(place)) takeSlots(place);
-    else if (this.#expectedWaitMs(place) > quickWaitMs || !(await waitForSlots(place))) {
+    else if (!(await this.#waitForSlots(place))) {
       if (receiver.deferred.size < maxDeferred) receiver.deferred.set(key, { taskId, configId, seq });
       return this.#defer(owned.pace, 'host_busy');
     }
@@ -215,7 +240,7 @@ export class AttemptScheduler {
   }
 
   #start(place: Place): AttemptSlot {
-    const { owner, ownerPace, host, owned, receiverKey, receiver } = place;
+    const { ownerPace, owned, receiverKey, receiver } = place;
     receiver.health.started(this.#now());
     const paced = [ownerPace, owned.pace, receiver.pace].map((pace) => pace.start());
     const inFlight = owned.slots.held(receiverKey);
@@ -234,12 +259,19 @@ export class AttemptScheduler {
           this.#resize(place);
         }
         for (const attempt of paced) attempt.end(endedAt);
-        host.slots.release(owner);
-        owned.slots.release(receiverKey);
-        admitWaiters(host.waiting);
+        releaseSlots(place);
         if (up === true) this.#forward(place);
       },
     };
+  }
+
+  async #waitForSlots(place: Place): Promise<boolean> {
+    if (this.#stopping.aborted) return false;
+    if (this.#expectedWaitMs(place) > Math.min(quickWaitMs, this.#maxHostWaitMs)) return false;
+    if (!(await waitForSlots(place, this.#maxHostWaitMs))) return false;
+    if (!this.#stopping.aborted) return true;
+    releaseSlots(place);
+    return false;
   }
 
   #expectedWaitMs({ host, receiver, receiverKey }: Place): number {

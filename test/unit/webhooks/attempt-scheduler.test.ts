@@ -1,19 +1,28 @@
 /** Which webhook attempts a dispatcher makes now, with a stopped clock. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate as settle } from 'node:timers/promises';
 import { toReceiver } from '#services/dispatcher/schedule/receiver.ts';
 import { AttemptScheduler, type AttemptSlot } from '#services/dispatcher/schedule/scheduler.ts';
 import { SharedSlots } from '#services/dispatcher/schedule/shared-slots.ts';
 import { getDestination } from '#shared/net/destination.ts';
 
 function createScheduler(
-  options: { concurrency?: number; receiverConcurrency?: number; maxReceiverConcurrency?: number } = {},
+  options: {
+    concurrency?: number;
+    receiverConcurrency?: number;
+    maxReceiverConcurrency?: number;
+    leaseMarginSeconds?: number;
+  } = {},
 ) {
   let now = 0;
+  const stopping = new AbortController();
   const scheduler = new AttemptScheduler({
     concurrency: options.concurrency ?? 200,
     receiverConcurrency: options.receiverConcurrency ?? 20,
     maxReceiverConcurrency: options.maxReceiverConcurrency ?? options.receiverConcurrency ?? 20,
+    leaseMarginSeconds: options.leaseMarginSeconds ?? 15,
+    stopping: stopping.signal,
     now: () => now,
     chance: () => 0,
   });
@@ -53,7 +62,8 @@ function createScheduler(
     for (let n = 0; n < count; n++) slots.push(await acquire(owner, getUrl(n)));
     return { slots, acquired: slots.filter(({ kind }) => kind === 'acquired').length };
   };
-  return { scheduler, take, acquire, acquireMany, pass: (ms: number) => (now += ms) };
+  const stop = () => stopping.abort();
+  return { scheduler, take, acquire, acquireMany, stop, pass: (ms: number) => (now += ms) };
 }
 
 function release(slot: AttemptSlot, up: boolean): void {
@@ -62,7 +72,11 @@ function release(slot: AttemptSlot, up: boolean): void {
 }
 
 /** Makes a receiver slow enough that attempts do not wait for it. */
-async function slowDown({ acquire, pass }: ReturnType<typeof createScheduler>, owner: string, url: string) {
+async function slowDown(
+  { acquire, pass }: Pick<ReturnType<typeof createScheduler>, 'acquire' | 'pass'>,
+  owner: string,
+  url: string,
+) {
   const slot = await acquire(owner, url);
   pass(60_000);
   release(slot, true);
@@ -181,7 +195,7 @@ describe('AttemptScheduler', () => {
   test('brings deferred deliveries forward, two for each request that ends quickly', async () => {
     const { scheduler, take, acquire, acquireMany, pass } = createScheduler({ receiverConcurrency: 1 });
     const url = 'https://one.example/';
-    await slowDown({ scheduler, take, acquire, acquireMany, pass }, 'a', url);
+    await slowDown({ acquire, pass }, 'a', url);
     const { slots } = await acquireMany('a', 6, () => url);
     const [held] = slots;
     assert.deepEqual(
@@ -329,7 +343,7 @@ describe('AttemptScheduler', () => {
     first?.release();
     assert.ok((await next) !== undefined);
     assert.equal(scheduler.enter('a'), undefined);
-    t.mock.timers.tick(5_000);
+    t.mock.timers.tick(4_000);
     assert.equal(await late, undefined);
     second?.release();
     const slot = await take('a', 'https://one.example/');
@@ -337,6 +351,72 @@ describe('AttemptScheduler', () => {
     slot.sent();
     pass(3_000);
     assert.equal(await scheduler.waitToEnter('a'), undefined, 'the receiver is slow');
+  });
+
+  test('waits for at most a third of the margin of a lease', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    for (const [leaseMarginSeconds, entryMs, hostMs] of [
+      [1.5, 400, 100],
+      [3, 800, 200],
+      [15, 4_000, 1_000],
+      [600, 4_000, 1_000],
+    ] as const) {
+      const limits = { concurrency: 4, receiverConcurrency: 1, leaseMarginSeconds };
+      const { scheduler, acquire, take, pass } = createScheduler(limits);
+      const url = 'https://one.example/';
+      const known = await acquire('a', url);
+      pass(10);
+      release(known, true);
+      const measure = async (wait: Promise<unknown>, ms: number) => {
+        let ended = false;
+        void wait.then(() => (ended = true));
+        await settle();
+        t.mock.timers.tick(ms - 1);
+        await settle();
+        assert.ok(!ended, `${leaseMarginSeconds} s: ended before ${ms} ms`);
+        t.mock.timers.tick(1);
+        await settle();
+        assert.ok(ended, `${leaseMarginSeconds} s: not ended after ${ms} ms`);
+      };
+      const held = await acquire('a', url);
+      await measure(take('a', url), hostMs);
+      assert.ok(scheduler.enter('a') !== undefined && scheduler.enter('a') === undefined);
+      await measure(scheduler.waitToEnter('a'), entryMs);
+      release(held, true);
+    }
+  });
+
+  test('defers what waits for a slot when the process shuts down', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    for (const admitted of [false, true]) {
+      const { scheduler, acquire, pass, stop } = createScheduler({ concurrency: 4 });
+      const known = await acquire('a', 'https://one.example/');
+      pass(10);
+      release(known, true);
+      const held = [scheduler.enter('a'), scheduler.enter('a')];
+      const waiting = scheduler.waitToEnter('a');
+      // It has its slot then, but has not started yet.
+      if (admitted) held.pop()?.release();
+      stop();
+      assert.equal(await waiting, undefined);
+      assert.equal(await scheduler.waitToEnter('a'), undefined, 'nothing waits any more');
+      for (const slot of held) slot?.release();
+      assert.ok(scheduler.enter('a') !== undefined && scheduler.enter('a') !== undefined, 'all are free');
+    }
+  });
+
+  test('defers what waits for a slot of the host when the process shuts down', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { acquire, stop } = createScheduler({ receiverConcurrency: 1 });
+    const url = 'https://one.example/';
+    const first = await acquire('a', url);
+    const waiting = acquire('a', url);
+    await settle();
+    stop();
+    release(first, true);
+    const late = await waiting;
+    assert.ok(late.kind === 'deferred' && late.reason === 'host_busy');
+    assert.equal((await acquire('a', url)).kind, 'acquired', 'its slot is free');
   });
 
   test('prefers waiters whose owner holds fewer slots of the host', async () => {
