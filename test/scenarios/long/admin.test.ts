@@ -23,6 +23,7 @@ test('every command finds the database of npm start by itself', { timeout: 150_0
     versions: [[], /No worker runs an agent that declares a version/],
     outcomes: [[], /No task of a worker with WORKER_RELEASE has ended/],
     drain: [['--keep', '1.0'], /no worker of 1\.0 runs/, 1],
+    contract: [[], /nothing to drop: the schema has only what this version needs/],
     reencrypt: [[], /re-encrypted 0 webhooks/],
     'drop-secrets': [['--yes'], /removed the secrets of 0 webhooks/],
     limits: [['set', 'key:alice', 'openTasks=5'], /\+ key:alice openTasks 5/],

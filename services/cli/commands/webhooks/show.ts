@@ -59,9 +59,13 @@ export function addListCommand(group: Command): void {
     .action((task: string | undefined, options: ListOptions) =>
       runOnAgent(options, async ({ agent }) => {
         const webhooks = task === undefined ? await listAll(agent, options) : await listWebhooks(agent, task);
-        const taskHead = task === undefined ? ['TASK'] : [];
-        const head = [...taskHead, 'WEBHOOK', 'EVENTS', 'STATE', 'FAILURES', 'URL'];
-        printRows(webhooks, { json: options.json, head, toRow: webhookToRow });
+        const head = ['WEBHOOK', 'EVENTS', 'STATE', 'FAILURES', 'URL'];
+        printRows(
+          webhooks,
+          task === undefined
+            ? { json: options.json, head: ['TASK', ...head], toRow: webhookOfAnyTaskToRow }
+            : { json: options.json, head, toRow: webhookToRow },
+        );
         return exitStatus.done;
       }),
     );
@@ -76,12 +80,16 @@ function listAll(agent: Agent, { health, host, limit }: ListOptions): Promise<We
   });
 }
 
+function webhookOfAnyTaskToRow(webhook: WebhookJson): string[] {
+  const { taskId = '', health = webhook.state } = webhook;
+  return [taskId, ...webhookToRow({ ...webhook, state: health })];
+}
+
 function webhookToRow(webhook: WebhookJson): string[] {
-  const { taskId, id, events, state, health, failuresInARow, nextAttemptAt, disabledReason, url } = webhook;
+  const { id, events, state, failuresInARow, nextAttemptAt, disabledReason, url } = webhook;
   const retry = nextAttemptAt === undefined ? '' : `, next ${nextAttemptAt}`;
   const reason = disabledReason === undefined ? '' : ` (${disabledReason})`;
-  const first = taskId === undefined ? [] : [taskId];
-  return [...first, id, events, health ?? state, `${failuresInARow}${retry}`, `${url}${reason}`];
+  return [id, events, state, `${failuresInARow}${retry}`, `${url}${reason}`];
 }
 
 export function addDeliveriesCommand(group: Command): void {
