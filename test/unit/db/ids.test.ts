@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type * as Ids from '#shared/domain/ids.ts';
 import { getUuidTime, isUuid, uuidv7 } from '#shared/domain/ids.ts';
 
 describe('uuidv7', () => {
@@ -21,5 +22,17 @@ describe('uuidv7', () => {
       assert.equal(new Set(ids.map((id) => id[at])).size, 16, `digit ${at}`);
     }
     assert.equal(new Set(ids.map((id) => id[19])).size, 4);
+  });
+
+  test('are made without anything that browsers lack', async () => {
+    const { Buffer } = globalThis;
+    Reflect.deleteProperty(globalThis, 'Buffer');
+    try {
+      const url = `${import.meta.resolve('#shared/domain/ids.ts')}?browser`;
+      const browser = (await import(url)) as typeof Ids;
+      assert.ok(isUuid(browser.uuidv7()));
+    } finally {
+      globalThis.Buffer = Buffer;
+    }
   });
 });
