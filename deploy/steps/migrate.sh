@@ -1,7 +1,9 @@
 # Runs the migration job and waits for it, before the services are deployed. Each migration is compatible with
-# the previous code. A job that has run with its present manifest, so with this image on this database, does not run again.
+# the previous code. It runs each time, and does nothing if there is nothing to do: commands for operators run in the same job, so an
+# execution that succeeded does not say that the migration did.
 source "$HERE/steps/cloud-run.sh"
+# The label of the step contract of rollout.sh, which a manifest without it would remove. Listed, because a job that does not exist then gives nothing.
+CONTRACTED=$(ask '' run jobs list --region="$REGION" --filter="metadata.name=$PREFIX-migrate" \
+  --format='value(metadata.labels.longhaul-contracted)') || fail "the jobs of $REGION cannot be listed"
 apply migrate run jobs describe "$PREFIX-migrate" --region="$REGION" -- run jobs replace --region="$REGION"
-executed=$(query '' run jobs executions list --job="$PREFIX-migrate" --region="$REGION" --limit=1 \
-  --filter="metadata.labels.longhaul-manifest=$MANIFEST AND status.succeededCount=1" --format='value(metadata.name)') || executed=''
-if [[ -z $executed ]]; then change run jobs execute "$PREFIX-migrate" --region="$REGION" --wait; fi
+change run jobs execute "$PREFIX-migrate" --region="$REGION" --wait

@@ -24,6 +24,7 @@ locals {
     {
       SECRET_PREFIX          = local.secret_prefix
       MANIFEST               = "terraform"
+      CONTRACTED             = ""
       API_IMAGE              = local.agent || local.settings["IMAGES_FROM"] == "source" ? local.settings["WORKER_IMAGE"] : local.settings["API_IMAGE"]
       DATABASE_ADDRESS       = local.proxied ? "127.0.0.1" : var.values.database_address
       DATABASE_SSL           = local.proxied ? "disable" : local.settings["DATABASE_SSL"]

@@ -31,7 +31,7 @@ before(async () => {
 });
 
 describe('deploy.sh', () => {
-  test('creates everything on the first run and changes nothing on the second', async (t) => {
+  test('creates everything on the first run, and only migrates on the second', async (t) => {
     assert.ok(created.length > 70, `${created.length} changes`);
     assert.ok(
       created.some((line) => line.startsWith('run worker-pools replace ')),
@@ -39,7 +39,7 @@ describe('deploy.sh', () => {
     );
     const fake = createFakeProject(t, deployed);
     await fake.run('deploy.sh');
-    assert.deepEqual(fake.takeChanges(), []);
+    assert.deepEqual(takeVerbs(fake), ['run jobs execute']);
   });
 
   test('generates secrets without showing them', async (t) => {
@@ -127,8 +127,35 @@ describe('deploy.sh', () => {
     await fake.run('deploy.sh', ['migrate'], restored);
     const jobs = ['run jobs replace', 'run jobs execute'];
     assert.deepEqual(takeVerbs(fake), jobs);
-    await fake.run('deploy.sh', ['migrate'], restored);
-    assert.deepEqual(fake.takeChanges(), []);
+  });
+
+  test('migrates again after another command has succeeded in the same job', async (t) => {
+    const fake = createFakeProject(t, deployed);
+    const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+    const changed = { ...env, DATABASE_NAME: 'other' };
+    assert.equal(
+      (await runScript('deploy.sh', ['migrate'], { ...changed, FAKE_MIGRATION: 'fails' })).code,
+      1,
+    );
+    const words = ['run', 'jobs', 'execute', 'longhaul-migrate', '--args=services/admin/main.ts,webhooks'];
+    assert.equal((await run('gcloud', words, { env })).code, 0);
+    fake.takeChanges();
+    assert.equal((await runScript('deploy.sh', ['migrate'], changed)).code, 0);
+    assert.deepEqual(takeVerbs(fake), ['run jobs execute']);
+  });
+
+  test('keeps the label of a contraction when it replaces the job', async (t) => {
+    const fake = createFakeProject(t, deployed);
+    const label = path.join(fake.dir, 'resources/contracted longhaul-migrate');
+    writeFileSync(label, 'r-2_0-12345678');
+    await fake.run('deploy.sh', ['migrate'], { DATABASE_NAME: 'other' });
+    assert.deepEqual(takeVerbs(fake), ['run jobs replace', 'run jobs execute']);
+    assert.equal(readFileSync(label, 'utf8').trim(), 'r-2_0-12345678');
+
+    const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+    const unread = await runScript('deploy.sh', ['migrate'], { ...env, FAKE_JOBS: 'unreadable' });
+    assert.match(unread.errors, /the jobs of us-central1 cannot be listed/);
+    assert.deepEqual([unread.code, fake.takeChanges()], [1, []]);
   });
 
   test('switches the subscriptions to push once', async (t) => {
@@ -268,7 +295,7 @@ describe('remove.sh', () => {
     await fake.run('remove.sh', ['--yes']);
     assert.ok(fake.takeChanges().length > 30);
     const remaining = readdirSync(path.join(fake.dir, 'resources')).filter(
-      (name) => !/^(apis|built|executed|peering|content .*|image .*|alloydb .*)$/.test(name),
+      (name) => !/^(apis|built|peering|content .*|contracted .*|image .*|alloydb .*)$/.test(name),
     );
     assert.deepEqual(remaining, []);
     await fake.run('remove.sh', ['--yes']);

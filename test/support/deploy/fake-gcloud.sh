@@ -76,13 +76,18 @@ case $line in
   'alloydb instances describe '*ipAddress*) ;;
   'artifacts docker images list '*) if [[ -f $resources/built ]]; then echo "sha256:$(printf '%064d' "$(cat "$resources/built")")"; fi ;;
   'builds submit '*) changes; printf '%s' "${FAKE_BUILT:-1}" >"$resources/built" ;;
-  'run jobs executions list') if [[ -s $resources/executed && $filter == *"longhaul-manifest=$(cat "$resources/executed") "* ]]; then echo longhaul-migrate-1; fi ;;
-  'run jobs execute '*) changes; cp "$resources/run jobs $last" "$resources/executed" ;;
+  'run jobs list')
+    if [[ -n ${FAKE_JOBS:-} ]]; then exit 1; fi
+    cat "$resources/contracted ${filter#metadata.name=}" 2>/dev/null || true
+    ;;
+  'run jobs execute '*) changes; [[ -z ${FAKE_MIGRATION:-} ]] ;;
   *' replace '*)
     changes
     name=$(sed -n 's/^  name: //p' "$last" | head -1)
     sed -n 's/^    longhaul-manifest: "\(.*\)"/\1/p' "$last" >"$(file "$(group) $name")"
     sed -n 's/^ *image: "\(.*\)"/\1/p' "$last" | head -1 >"$resources/image $name"
+    # Labels that the manifest does not have are gone.
+    sed -n 's/^    longhaul-contracted: "\(.*\)"/\1/p' "$last" >"$resources/contracted $name"
     ;;
   *'monitoring '*' list') listed "${positional[-2]}" ;;
   'beta monitoring channels create') changes; touch "$(monitored "channels $email")" ;;
