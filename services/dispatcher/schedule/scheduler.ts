@@ -19,6 +19,7 @@
  */
 import type { DeliveryKey } from '#shared/db/webhooks/attempts/forward.ts';
 import type { DeferralReason } from '#shared/db/webhooks/attempts/settle.ts';
+import type { AttemptRequest, AttemptSlot, ProcessSlot } from './attempt-slot.ts';
 import { Entrants } from './entrants.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';
@@ -57,22 +58,6 @@ const roomShare = 0.05;
 /** The first delay of an attempt at a receiver that keeps failing; up to twice this with jitter. */
 const failingSeconds = 15;
 
-export type AttemptSlot =
-  /**
-   * The caller must call `sent` when it sends the request, and `release` when the attempt ends. `up`: the receiver accepts
-   * requests; undefined: nothing was sent to it, or the attempt does not count.
-   */
-  | { kind: 'acquired'; sent: () => void; release: (up: boolean | undefined) => void }
-  | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason };
-
-/** A slot of the process, for the attempts of one queue. */
-export interface ProcessSlot {
-  /** Whether the owner still has its share of the process if this slot is kept. */
-  mayKeep(): boolean;
-  /** Called once, when the last attempt is recorded. */
-  release(): void;
-}
-
 export interface SchedulerOptions {
   /** Queues of which this process makes attempts; one owner gets at most half. */
   concurrency: number;
@@ -91,15 +76,6 @@ export interface SchedulerOptions {
   now?: () => number;
   /** A number from 0 to 1, for jitter. Default: `Math.random`. */
   chance?: () => number;
-}
-
-export interface AttemptRequest {
-  delivery: DeliveryKey;
-  receiver: Receiver;
-  /** Attempts at this delivery that failed before. */
-  failures: number;
-  /** From `enter`. */
-  processSlot: ProcessSlot | undefined;
 }
 
 export class AttemptScheduler {

@@ -43,9 +43,12 @@ describe('a guard of repeats', () => {
   test('passes other errors on', async () => {
     const guard = createRepeatGuard();
     const other = Object.assign(new Error('duplicate key'), { code: '23505', table: 'tasks' });
-    await assert.rejects(
-      guard(() => Promise.reject(other)),
-      other,
-    );
+    let runs = 0;
+    const store = () => {
+      runs += 1;
+      return Promise.reject(other);
+    };
+    await assert.rejects(guard(store), other);
+    assert.equal(runs, 1);
   });
 });

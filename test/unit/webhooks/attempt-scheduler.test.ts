@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as settle } from 'node:timers/promises';
 import { toReceiver } from '#services/dispatcher/schedule/receiver.ts';
-import { AttemptScheduler, type AttemptSlot } from '#services/dispatcher/schedule/scheduler.ts';
+import type { AttemptSlot } from '#services/dispatcher/schedule/attempt-slot.ts';
+import { AttemptScheduler } from '#services/dispatcher/schedule/scheduler.ts';
 import { SharedSlots } from '#services/dispatcher/schedule/shared-slots.ts';
 import { getDestination } from '#shared/net/destination.ts';
 
