@@ -33,6 +33,20 @@ delete_if_exists() {
   if [[ $DRY_RUN == true ]] || exists "${describe[@]}"; then change "$@" || remaining=$((remaining + 1)); fi
 }
 
+# detach_range <name>: takes a range from the private services access of a network that stays.
+detach_range() {
+  local access=(--network="$NETWORK" --service=servicenetworking.googleapis.com) ranges
+  ranges=$(query "$1" services vpc-peerings list "${access[@]}" --format='value(reservedPeeringRanges.list())') || ranges=''
+  case ",$ranges," in
+    ",$1,") change services vpc-peerings delete "${access[@]}" || remaining=$((remaining + 1)) ;;
+    *",$1,"*)
+      ranges=,$ranges, ranges=${ranges/",$1,"/,} ranges=${ranges#,} ranges=${ranges%,}
+      # The flag is required to remove a range.
+      change services vpc-peerings update "${access[@]}" --ranges="$ranges" --force || remaining=$((remaining + 1))
+      ;;
+  esac
+}
+
 # Bindings on the project come first, because it outlives the accounts. Others are deleted with their resource.
 revoke() {
   local held
@@ -87,7 +101,8 @@ if [[ $DATABASE_CONNECTION == psc && -z $DATABASE_HOST ]]; then
 fi
 if owns_cluster; then
   delete_if_exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION" -- alloydb clusters delete "$ALLOYDB_CLUSTER" --region="$REGION" --force
-  if [[ $DATABASE_CONNECTION != psc ]]; then
+  if [[ $DATABASE_CONNECTION != psc && -z $DATABASE_RANGE_NAME ]]; then
+    if [[ $NETWORK != "$PREFIX" ]]; then detach_range "$PREFIX-database"; fi
     delete_if_exists compute addresses describe "$PREFIX-database" --global -- compute addresses delete "$PREFIX-database" --global
   fi
 else

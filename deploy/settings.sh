@@ -12,6 +12,8 @@
 : "${SUBNET_RANGE:=10.20.0.0/24}"
 : "${DATABASE_RANGE:=10.21.0.0}"              # addresses of AlloyDB, a /20
 : "${DATABASE_RANGE_BITS:=20}"
+# The name of an allocated range, if the private services access of an existing NETWORK has one for AlloyDB: then the script creates none.
+: "${DATABASE_RANGE_NAME:=}"
 
 # AlloyDB. To use an existing cluster, set ALLOYDB_CLUSTER and ALLOYDB_INSTANCE to its names, or DATABASE_HOST to its
 # address. The script creates only a cluster that has the name PREFIX, or one that starts with PREFIX and a dash.
@@ -66,6 +68,8 @@
 : "${API_JWT_AUDIENCE:=}"
 : "${API_OAUTH_AUDIENCE:=}"                   # ids of the OAuth clients, for google-oauth
 : "${API_KEYS_SECRET:=}"                      # name of a secret with owner:hash lines, for api-key
+# For the smoke test of releases, with API_AUTH_MODES=api-key or jwt: name of a secret with an API key, or with a token.
+: "${SMOKE_SECRET:=}"
 : "${GEMINI_LOCATION:=global}"
 
 # Limits of the queues. Enough calls at once for ten dispatchers of 200: one owner holds at most half of each. A push request
@@ -101,6 +105,8 @@
 # The folder of an agent with a Dockerfile of its own, as longhaul init writes it: one image for all services, built by
 # each run of the step images.
 : "${AGENT_DIR:=}"
+# The YAML of the agent in images of this repository: a file of the repository, such as docs/agents/orders.yaml.
+: "${AGENT_FILE:=agent.yaml}"
 # For the workers: NAME=value and NAME=secret, comma-separated. Secrets exist already, and are pinned to their newest version.
 : "${WORKER_ENV:=}"
 : "${WORKER_SECRETS:=}"
@@ -109,6 +115,9 @@
 # CVE-2026-1234|CVE-2026-5678.
 : "${REFUSED_SEVERITIES:=HIGH|CRITICAL}"
 : "${ACCEPTED_VULNERABILITIES:=none}"
+
+# Regions of the secrets, comma-separated. Default: replicated by Google, which the policy gcp.resourceLocations of an organization may refuse.
+: "${SECRET_LOCATIONS:=}"
 
 # The default deployment uses the names of Google's guide for the secrets of the database: alloy_db_user_…, alloy_db_pass_….
 SECRET_PREFIX=''

@@ -9,22 +9,37 @@ password_file() {
   printf '%s' "$WORK/$1.flags"
 }
 
+# attach_range <name>: gives a range to the private services access of the network, next to the ranges that it has.
+attach_range() {
+  local access=(--network="$NETWORK" --service=servicenetworking.googleapis.com) found ranges
+  found=$(ask "${DATABASE_RANGE_NAME:+peering|$1}" services vpc-peerings list "${access[@]}" \
+    --format='value[separator="|"](peering,reservedPeeringRanges.list())') || fail "the private services access of $NETWORK cannot be read"
+  ranges=${found#*|}
+  if [[ -z $found ]]; then
+    change services vpc-peerings connect "${access[@]}" --ranges="$1"
+    if [[ $DRY_RUN == true && $NETWORK != "$PREFIX" ]]; then
+      say "or, if $NETWORK already has private services access: gcloud services vpc-peerings update ${access[*]} --ranges=ITS_RANGES,$1"
+    fi
+  elif [[ ",$ranges," != *",$1,"* ]]; then
+    change services vpc-peerings update "${access[@]}" --ranges="${ranges:+$ranges,}$1"
+  fi
+}
+
 # Creates the cluster in the network, or with endpoints of Private Service Connect, which is decided once for all time.
 if owns_cluster; then
-  declare -a reached=(--network="$NETWORK" --allocated-ip-range-name="$PREFIX-database") allowed=()
+  range=${DATABASE_RANGE_NAME:-$PREFIX-database}
+  declare -a reached=(--network="$NETWORK" --allocated-ip-range-name="$range") allowed=()
   case $DATABASE_CONNECTION in
     psc) reached=(--enable-private-service-connect) allowed=(--allowed-psc-projects="$PROJECT_NUMBER") ;;
     public) allowed=(--assign-inbound-public-ip=ASSIGN_IPV4) ;;
   esac
   if [[ $DATABASE_CONNECTION != psc ]]; then
-    ensure compute addresses describe "$PREFIX-database" --global -- \
-      compute addresses create "$PREFIX-database" --global --purpose=VPC_PEERING --network="$NETWORK" \
-      --addresses="$DATABASE_RANGE" --prefix-length="$DATABASE_RANGE_BITS"
-    peered=$(query '' services vpc-peerings list --network="$NETWORK" --format='value(peering)') || peered=''
-    if [[ $peered != *servicenetworking* ]]; then
-      change services vpc-peerings connect --network="$NETWORK" --ranges="$PREFIX-database" \
-        --service=servicenetworking.googleapis.com
+    if [[ -z $DATABASE_RANGE_NAME ]]; then
+      ensure compute addresses describe "$range" --global -- \
+        compute addresses create "$range" --global --purpose=VPC_PEERING --network="$NETWORK" \
+        --addresses="$DATABASE_RANGE" --prefix-length="$DATABASE_RANGE_BITS"
     fi
+    attach_range "$range"
   fi
   if ! exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION"; then
     change alloydb clusters create "$ALLOYDB_CLUSTER" --region="$REGION" "${reached[@]}" \

@@ -17,6 +17,14 @@ elif [[ -z $egress && -z $DATABASE_HOST ]]; then
   owns_cluster || [[ $DATABASE_CONNECTION == public ]] ||
     fail "set DATABASE_EGRESS to the ranges of the addresses of $ALLOYDB_CLUSTER, such as 10.50.0.0/20"
   egress="$DATABASE_RANGE/$DATABASE_RANGE_BITS"
+  if [[ -n $DATABASE_RANGE_NAME ]] && owns_cluster; then
+    found=$(query "10.30.0.0 20 VPC_PEERING $NETWORK" compute addresses describe "$DATABASE_RANGE_NAME" --global \
+      --format='value[separator=" "](address,prefixLength,purpose,network.basename())') || found=''
+    read -r egress bits purpose network <<<"$found"
+    egress+=/$bits
+    [[ $purpose == VPC_PEERING && $network == "$NETWORK" ]] ||
+      fail "DATABASE_RANGE_NAME must be a range for private services access (VPC_PEERING) of the network $NETWORK, not $DATABASE_RANGE_NAME${found:+ ($found)}: gcloud compute addresses list --global lists them"
+  fi
 elif [[ -z $egress ]]; then
   [[ $DATABASE_HOST =~ ^[0-9]+(\.[0-9]+){3}$ ]] ||
     fail "DATABASE_HOST is $DATABASE_HOST, which is not an IPv4 address: set DATABASE_EGRESS to the ranges of its addresses, such as 10.50.0.3/32"

@@ -12,6 +12,12 @@ resource "google_compute_global_address" "all" {
   depends_on    = [google_compute_network.all]
 }
 
+# A range that belongs to the private services access of an existing network.
+data "google_compute_global_address" "existing" {
+  for_each = toset(compact([local.settings["DATABASE_RANGE_NAME"]]))
+  name     = each.value
+}
+
 resource "google_service_networking_connection" "all" {
   for_each                = google_compute_global_address.all
   network                 = local.network
@@ -40,7 +46,7 @@ resource "google_alloydb_cluster" "all" {
     for_each = module.inventory.psc ? [] : ["network"]
     content {
       network            = local.network
-      allocated_ip_range = "${local.prefix}-database"
+      allocated_ip_range = local.settings["DATABASE_RANGE_NAME"] != "" ? local.settings["DATABASE_RANGE_NAME"] : "${local.prefix}-database"
     }
   }
   dynamic "psc_config" {

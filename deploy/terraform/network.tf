@@ -22,7 +22,9 @@ locals {
   database_ranges = (
     local.settings["DATABASE_EGRESS"] != "" ? split(",", local.settings["DATABASE_EGRESS"]) :
     local.settings["DATABASE_HOST"] != "" ? ["${local.settings["DATABASE_HOST"]}/32"] :
-    module.inventory.psc ? [local.settings["SUBNET_RANGE"]] : ["${local.settings["DATABASE_RANGE"]}/${local.settings["DATABASE_RANGE_BITS"]}"]
+    module.inventory.psc ? [local.settings["SUBNET_RANGE"]] :
+    local.settings["DATABASE_RANGE_NAME"] != "" ? [for range in data.google_compute_global_address.existing : "${range.address}/${range.prefix_length}"] :
+    ["${local.settings["DATABASE_RANGE"]}/${local.settings["DATABASE_RANGE_BITS"]}"]
   )
 }
 

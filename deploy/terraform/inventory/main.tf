@@ -9,6 +9,14 @@ variable "settings" {
     condition     = length(setsubtract(keys(var.settings), concat(keys(local.defaults), ["PROJECT_ID"]))) == 0
     error_message = "Unknown settings: ${join(", ", setsubtract(keys(var.settings), keys(local.defaults)))}. deploy/settings.sh lists the known ones."
   }
+  # As in deploy.sh: these modes believe what Cloud Run says about callers, or ask for no credentials.
+  validation {
+    condition = (
+      !contains(split(",", lookup(var.settings, "API_INVOKERS", "")), "allUsers") ||
+      length(setintersection(split(",", lookup(var.settings, "API_AUTH_MODES", local.defaults["API_AUTH_MODES"])), ["none", "cloud-run-iam"])) == 0
+    )
+    error_message = "API_INVOKERS lets anyone call, but API_AUTH_MODES does not authenticate callers: set it to jwt, api-key or google-oauth."
+  }
 }
 
 variable "project_number" {
@@ -21,8 +29,8 @@ variable "receiver" {
 }
 
 variable "values" {
-  description = "What is known only once resources exist: the address of the database."
-  type        = object({ database_address = string })
+  description = "What is known only once resources exist: the address of the database, and the id of the account that deploys."
+  type        = object({ database_address = string, deploy_id = string })
 }
 
 locals {
@@ -37,6 +45,7 @@ locals {
   settings = local.second
   prefix   = local.settings["PREFIX"]
   region   = local.settings["REGION"]
+  public   = contains(split(",", local.settings["API_INVOKERS"]), "allUsers")
   push     = local.settings["WORKER_MODE"] == "push"
   grpc     = tonumber(local.settings["GRPC_MAX"]) > 0
   psc      = local.settings["DATABASE_CONNECTION"] == "psc"
@@ -61,7 +70,7 @@ locals {
     "compute networks"         = local.settings["NETWORK"] == local.prefix ? [local.prefix] : []
     "compute networks subnets" = local.settings["SUBNET"] == local.prefix ? [local.prefix] : []
     "compute firewall-rules"   = concat(local.settings["DATABASE_CONNECTION"] == "public" ? [] : ["${local.prefix}-database"], ["${local.prefix}-nothing-else"])
-    "compute addresses"        = (local.owns_cluster && !local.psc) || (local.psc && local.settings["DATABASE_HOST"] == "") ? ["${local.prefix}-database"] : []
+    "compute addresses"        = (local.owns_cluster && !local.psc && local.settings["DATABASE_RANGE_NAME"] == "") || (local.psc && local.settings["DATABASE_HOST"] == "") ? ["${local.prefix}-database"] : []
     "compute forwarding-rules" = local.psc && local.settings["DATABASE_HOST"] == "" ? ["${local.prefix}-database"] : []
     "iam service-accounts"     = [for name in keys(local.accounts) : "${local.prefix}-${name}"]
     "secrets"                  = local.secrets
@@ -85,13 +94,13 @@ locals {
   # The bindings of access.txt that apply to this deployment.
   lines = [for line in split("\n", file("${path.module}/../../lib/access.txt")) : regexall("\\S+", line) if can(regex("^[a-z]", line))]
   listed = [for words in local.lines : {
-    member   = words[0] == "everyone" ? "allUsers" : words[0] == "pubsub-agent" ? "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com" : "serviceAccount:${local.prefix}-${words[0]}@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
+    member   = words[0] == "pubsub-agent" ? "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com" : "serviceAccount:${local.prefix}-${words[0]}@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
     role     = words[1]
     kind     = words[2]
     resource = startswith(words[3], "/") ? "${local.secret_prefix}${trimprefix(words[3], "/")}" : words[3] == "-" ? local.prefix : "${local.prefix}-${words[3]}"
     } if contains(concat(["always", local.push ? "push" : "pull"], var.receiver ? ["receiver"] : []), words[4])
   ]
-  invokers = [for pair in setproduct(compact(split(",", local.settings["API_INVOKERS"])), concat(["api"], local.grpc ? ["grpc"] : [])) : {
+  invokers = [for pair in setproduct(setsubtract(compact(split(",", local.settings["API_INVOKERS"])), ["allUsers"]), concat(["api"], local.grpc ? ["grpc"] : [])) : {
     member = pair[0], role = "roles/run.invoker", kind = "service", resource = "${local.prefix}-${pair[1]}"
   }]
   tools = [for pair in compact(split(",", local.settings["WORKER_SECRETS"])) : {
@@ -112,7 +121,13 @@ locals {
     kind     = "secret"
     resource = local.settings["DATABASE_SSL_CA_SECRET"]
   }]
-  grants = { for grant in concat(local.listed, local.invokers, local.tools, local.keys, local.authority) : "${grant.kind} ${grant.resource} ${grant.role} ${grant.member}" => grant }
+  smoke = local.settings["SMOKE_SECRET"] == "" ? [] : [{
+    member   = "serviceAccount:${local.prefix}-deploy@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
+    role     = "roles/secretmanager.secretAccessor"
+    kind     = "secret"
+    resource = local.settings["SMOKE_SECRET"]
+  }]
+  grants = { for grant in concat(local.listed, local.invokers, local.tools, local.keys, local.authority, local.smoke) : "${grant.kind} ${grant.resource} ${grant.role} ${grant.member}" => grant }
 }
 
 output "settings" {

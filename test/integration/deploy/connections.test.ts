@@ -1,6 +1,6 @@
 /** How deploy.sh connects the services to the database, and what of it remove.sh deletes. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
@@ -98,6 +98,63 @@ describe('DATABASE_CONNECTION', () => {
     const { commands } = await deploy(t, { DATABASE_CONNECTION: 'public' });
     const instance = commands.find((line) => line.includes('alloydb instances create'));
     assert.match(instance ?? '', /--assign-inbound-public-ip=ASSIGN_IPV4/);
+  });
+
+  describe('in an existing network', () => {
+    const network = { NETWORK: 'corp', SUBNET: 'run' };
+    const own = { ...network, DATABASE_RANGE: '10.60.0.0' };
+    const steps = ['network', 'alloydb'];
+    const findAccess = (lines: readonly string[]) =>
+      lines.filter((line) => /vpc-peerings|addresses|clusters create|longhaul-database/.test(line));
+
+    test('uses a range of its private services access', async (t) => {
+      const named = { ...network, DATABASE_RANGE_NAME: 'corp-services' };
+      const lines = (await dryRun('deploy.sh', named, steps)).map(({ line }) => line);
+      const [rule = '', cluster = '', ...others] = findAccess(lines);
+      assert.match(rule, /firewall-rules create longhaul-database .*--destination-ranges=10\.30\.0\.0\/20/);
+      assert.match(cluster, /clusters create longhaul .*--allocated-ip-range-name=corp-services/);
+      assert.deepEqual(others, [], 'neither a range nor a connection is created');
+      const removed = (await dryRun('remove.sh', named)).map(({ line }) => line);
+      assert.ok(!removed.some((line) => /vpc-peerings|addresses delete/.test(line)));
+
+      const fake = createFakeProject(t);
+      mkdirSync(path.join(fake.dir, 'resources'));
+      writeFileSync(
+        path.join(fake.dir, 'resources/compute addresses corp-services'),
+        '10.30.0.0 20 INTERNAL corp',
+      );
+      const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+      const { code, errors } = await runScript('deploy.sh', steps, { ...env, ...named });
+      assert.equal(code, 1);
+      assert.match(errors, /must be a range for private services access \(VPC_PEERING\) of the network corp/);
+    });
+
+    test('adds a range to its private services access, and takes it back', async (t) => {
+      const fake = createFakeProject(t);
+      mkdirSync(path.join(fake.dir, 'resources'));
+      writeFileSync(path.join(fake.dir, 'resources/peering'), 'corp-sql,corp-redis');
+      await fake.run('deploy.sh', ['secrets', ...steps], own);
+      const read = () => readFileSync(path.join(fake.dir, 'resources/peering'), 'utf8');
+      assert.equal(read(), 'corp-sql,corp-redis,longhaul-database');
+      fake.takeChanges();
+      await fake.run('deploy.sh', steps, own);
+      assert.deepEqual(fake.takeChanges(), []);
+      await fake.run('remove.sh', ['--yes'], own);
+      assert.equal(read(), 'corp-sql,corp-redis');
+    });
+
+    test('creates the private services access that it lacks, and removes it', async (t) => {
+      const created = findAccess((await dryRun('deploy.sh', own, steps)).map(({ line }) => line));
+      assert.match(
+        created.join('\n'),
+        /addresses create longhaul-database .*--network=corp --addresses=10\.60\.0\.0/,
+      );
+      assert.match(created.join('\n'), /vpc-peerings connect --network=corp .*--ranges=longhaul-database/);
+      const fake = createFakeProject(t);
+      await fake.run('deploy.sh', ['secrets', ...steps], own);
+      await fake.run('remove.sh', ['--yes'], own);
+      assert.ok(fake.takeChanges().some((line) => line.startsWith('services vpc-peerings delete')));
+    });
   });
 
   test('psc creates a cluster with an endpoint, and no peering', async (t) => {

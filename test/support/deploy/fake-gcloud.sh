@@ -4,7 +4,7 @@
 set -euo pipefail
 
 positional=()
-role='' member='' filter='' format='' secret='' content='' endpoint='' email='' concurrent='' labels='' ranges=''
+role='' member='' filter='' format='' secret='' content='' endpoint='' email='' concurrent='' labels='' ranges='' peered=''
 for word in "$@"; do
   case $word in
     --role=*) role=${word#*=} ;;
@@ -17,6 +17,7 @@ for word in "$@"; do
     --max-concurrent-dispatches=*) concurrent=${word#*=} ;;
     --labels=*) labels=${word#*=} ;;
     --destination-ranges=*) ranges=${word#*=} ;;
+    --ranges=*) peered=${word#*=} ;;
     --channel-labels=*) email=${word##*=} ;;
     --*) ;;
     *) positional+=("$word") ;;
@@ -58,13 +59,37 @@ case $line in
   *' add-iam-policy-binding '*) changes; echo "$(group)|$last|$role|$member" >>"$policy" ;;
   *' remove-iam-policy-binding '*) changes; { grep -vxF "$(group)|$last|$role|$member" "$policy" || true; } >"$policy.new"; mv "$policy.new" "$policy" ;;
   *' get-iam-policy '*)
-    [[ $filter =~ bindings.role=(.*)\ AND\ bindings.members=(.*) ]]
-    if grep -qxF "$(group)|$last|${BASH_REMATCH[1]}|${BASH_REMATCH[2]}" "$policy"; then echo "${BASH_REMATCH[1]}"; fi
+    if [[ $filter =~ bindings.role=(.*)\ AND\ bindings.members=(.*) ]]; then
+      if grep -qxF "$(group)|$last|${BASH_REMATCH[1]}|${BASH_REMATCH[2]}" "$policy"; then echo "${BASH_REMATCH[1]}"; fi
+    else
+      grep -F "$(group)|$last|${filter#*=}|" "$policy" | cut -d'|' -f4 || true
+    fi
     ;;
+  'run services list')
+    manifest="$resources/manifest ${filter#metadata.name=}"
+    if [[ ! -f $manifest ]]; then echo '[]'; exit; fi
+    if [[ ! "$manifest.json" -nt $manifest ]]; then
+      node -p 'JSON.stringify([require(process.argv[1]).parse(require("fs").readFileSync(0, "utf8"))], undefined, 2)' \
+        "$(dirname "$(readlink -f "$0")")/../../../node_modules/yaml" <"$manifest" >"$manifest.json"
+    fi
+    cat "$manifest.json"
+    ;;
+  'run services update '*)
+    changes
+    if [[ $* == *--invoker-iam-check* ]]; then sed -i 's|\(invoker-iam-disabled\): .*|\1: "false"|' "$resources/manifest $last"; fi
+    ;;
+  'compute networks list' | 'pubsub topics list' | 'alloydb clusters list') [[ ! -s ${FAKE_NEW_API:-/dev/null} ]] || { rm "$FAKE_NEW_API"; exit 1; } ;;
+  *' regions list' | *' locations list') printf 'us-central1\neurope-west4\n' ;;
   'services list') cat "$resources/apis" 2>/dev/null || true ;;
   'services enable '*) changes; printf '%s\n' "${positional[@]:2}" >>"$resources/apis" ;;
-  'services vpc-peerings connect') changes; touch "$resources/peering" ;;
-  'services vpc-peerings list') if [[ -f $resources/peering ]]; then echo servicenetworking-googleapis-com; fi ;;
+  'services vpc-peerings connect' | 'services vpc-peerings update') changes; printf '%s' "$peered" >"$resources/peering" ;;
+  'services vpc-peerings delete') changes; rm "$resources/peering" ;;
+  'services vpc-peerings list')
+    if [[ -f $resources/peering ]]; then
+      if [[ $format == *separator* ]]; then printf 'servicenetworking-googleapis-com|'; fi
+      cat "$resources/peering"
+    fi
+    ;;
   'beta services identity create') changes ;;
   'secrets versions add '*) changes; cat >"$resources/content $last" ;;
   'secrets versions list '*) if [[ -s "$resources/content $last" ]]; then echo 1; fi ;;
@@ -86,6 +111,7 @@ case $line in
     name=$(sed -n 's/^  name: //p' "$last" | head -1)
     sed -n 's/^    longhaul-manifest: "\(.*\)"/\1/p' "$last" >"$(file "$(group) $name")"
     sed -n 's/^ *image: "\(.*\)"/\1/p' "$last" | head -1 >"$resources/image $name"
+    cp "$last" "$resources/manifest $name"
     # Labels that the manifest does not have are gone.
     sed -n 's/^    longhaul-contracted: "\(.*\)"/\1/p' "$last" >"$resources/contracted $name"
     ;;
@@ -111,6 +137,8 @@ case $line in
         printf '{"metadata":{},"status":{"latestCreatedRevisionName":"%s-2","traffic":[%s]}}' "$last" "$traffic"
         ;;
       *ipAddress*) echo 10.21.0.2 ;;
+      *uniqueId*) echo 100000000000000000001 ;;
+      *prefixLength*) cat "$(file "${line/ describe/}")" ;;
       *'value(address)'*) echo 10.20.0.7 ;;
       *serviceAttachmentLink*) echo projects/p/regions/r/serviceAttachments/alloydb ;;
       *pushEndpoint* | *maxConcurrentDispatches* | *destinationRanges*) cat "$(file "${line/ describe/}")" ;;
