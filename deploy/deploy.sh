@@ -30,6 +30,10 @@ source "$HERE/settings.sh"
 source "$HERE/lib/common.sh"
 # shellcheck source=deploy/lib/revisions.sh
 source "$HERE/lib/revisions.sh"
+# shellcheck source=deploy/lib/invokers.sh
+source "$HERE/lib/invokers.sh"
+# shellcheck source=deploy/lib/kept.sh
+source "$HERE/lib/kept.sh"
 
 umask 077
 WORK=$(mktemp -d)
@@ -39,7 +43,9 @@ if [[ -n ${RENDERED_DIR:-} ]]; then WORK=$RENDERED_DIR; trap - EXIT; fi
 (($(planned_connections) < DATABASE_MAX_CONNECTIONS)) ||
   fail "the services may open $(planned_connections) connections, but AlloyDB allows $DATABASE_MAX_CONNECTIONS: lower API_MAX, DISPATCHER_MAX, WORKER_MAX or their pools"
 
-if [[ ",$API_INVOKERS," == *,allUsers,* && ",$API_AUTH_MODES," =~ ,(none|cloud-run-iam), ]]; then
+API_PUBLIC=false
+if [[ ",$API_INVOKERS," == *,allUsers,* ]]; then API_PUBLIC=true; fi
+if [[ $API_PUBLIC == true ]] && relies_on_cloud_run "$API_AUTH_MODES"; then
   fail "API_INVOKERS lets anyone call, but API_AUTH_MODES=$API_AUTH_MODES does not authenticate callers: set it to jwt, api-key or google-oauth"
 fi
 if [[ ",$API_AUTH_MODES," == *,google-oauth,* && -z $API_OAUTH_AUDIENCE ]]; then
@@ -89,6 +95,8 @@ DATABASE_SSL_CA=''
 if [[ -n $DATABASE_SSL_CA_SECRET ]]; then
   DATABASE_SSL_CA="sm://projects/$PROJECT_ID/secrets/$DATABASE_SSL_CA_SECRET/versions/latest"
 fi
+
+if [[ " ${steps[*]} " =~ \ (migrate|services|receiver)\  ]]; then check_kept early; fi
 
 # Whether the step images has built images.
 BUILT=false

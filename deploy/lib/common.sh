@@ -58,13 +58,21 @@ grant() {
   local -a binding=("${group[@]}" add-iam-policy-binding "$resource" "${rest[@]}" --role="$role" --member="$member")
   # Only bindings of projects can have conditions; gcloud requires the flag for them.
   if [[ ${group[0]} == projects ]]; then binding+=(--condition=None); fi
-  # Retried, because a new account takes a moment to propagate.
+  # Retried, because other services may know a new account only after a minute or more.
   local attempt
-  for attempt in 1 2 3 4 5; do
-    if change "${binding[@]}" --format=none; then return; fi
-    sleep "${GRANT_RETRY_SECONDS:-5}"
+  for attempt in 1 2 3 4 5 6 7; do
+    if change "${binding[@]}" --format=none; then GRANTED_AT=$SECONDS; return; fi
+    sleep $((attempt * ${GRANT_RETRY_SECONDS:-5}))
   done
   fail "cannot grant $role on $resource to $member"
+}
+
+# await_grants: waits until the roles of this run are in force, which takes about two minutes. Without them, a build cannot read its
+# sources, and a revision cannot read its secrets.
+await_grants() {
+  local left=0
+  if [[ -n ${GRANTED_AT:-} && $DRY_RUN == false ]]; then left=$((GRANTED_AT + ${ROLE_SECONDS:-120} - SECONDS)); fi
+  if ((left > 0)); then say "waiting $left s until the new roles are in force"; sleep "$left"; fi
 }
 
 # grant_listed <kind> [receiver]: adds the bindings of access.txt on resources of a kind, for this mode of the worker.
@@ -89,7 +97,6 @@ bind() {
     queue) grant "$1" "$2" tasks queues "$PREFIX-$4" --location="$REGION" ;;
     repository) grant "$1" "$2" artifacts repositories "$PREFIX" --location="$REGION" ;;
     bucket) grant "$1" "$2" storage buckets "gs://$BUILD_BUCKET" ;;
-    service) grant "$1" "$2" run services "$PREFIX-$4" --region="$REGION" ;;
     *) fail "access.txt has the unknown kind $3" ;;
   esac
 }
@@ -97,7 +104,6 @@ bind() {
 member() {
   case $1 in
     pubsub-agent) printf 'serviceAccount:service-%s@gcp-sa-pubsub.iam.gserviceaccount.com' "$PROJECT_NUMBER" ;;
-    everyone) printf allUsers ;;
     *) service_account "$1" ;;
   esac
 }
@@ -109,8 +115,10 @@ service_account() { printf 'serviceAccount:%s' "$(account "$1")"; }
 # secret <name> <command that prints the initial content>: creates a secret, and its first version.
 secret() {
   local name=$1
+  local -a replication=(--replication-policy=automatic)
   shift
-  ensure secrets describe "$name" -- secrets create "$name" --replication-policy=automatic --labels="app=$PREFIX"
+  if [[ -n $SECRET_LOCATIONS ]]; then replication=(--replication-policy=user-managed --locations="$SECRET_LOCATIONS"); fi
+  ensure secrets describe "$name" -- secrets create "$name" "${replication[@]}" --labels="app=$PREFIX"
   if [[ $DRY_RUN == true || -z $(query '' secrets versions list "$name" --filter=state=ENABLED --limit=1 --format='value(name)') ]]; then
     if [[ $DRY_RUN == true ]]; then
       change secrets versions add "$name" --data-file=- </dev/null
@@ -159,6 +167,7 @@ submit() {
     pin "$3" >"$config" || fail "$3 is not submitted, because an image of its steps has no digest"
     sed -n 's/^[ -]*name: \(.*@sha256:.*\)$/# runs \1/p' "$config" | sort -u
   fi
+  await_grants
   change builds submit "$2" --config="$config" --region="$REGION" --gcs-source-staging-dir="gs://$BUILD_BUCKET/source" \
     --service-account="projects/$PROJECT_ID/serviceAccounts/$(account "$1")" ${4:+--substitutions="$4"}
 }
@@ -168,6 +177,11 @@ check_image_source() {
   if [[ $IMAGES_FROM == source && -n $AGENT_DIR ]]; then
     fail 'IMAGES_FROM=source builds this project: an agent in a folder of its own has a Dockerfile'
   fi
+  if [[ $AGENT_FILE == agent.yaml ]]; then return; fi
+  [[ -z $AGENT_DIR ]] || fail 'AGENT_FILE is for images of this repository: with AGENT_DIR, the Dockerfile of that folder names its agent'
+  # Relative, and below this folder: a build gets nothing else.
+  [[ $AGENT_FILE =~ ^[A-Za-z0-9._][A-Za-z0-9._/-]*\.ya?ml$ && $AGENT_FILE != *..* && -f $(dirname "$HERE")/$AGENT_FILE ]] ||
+    fail "AGENT_FILE must be a YAML file of this repository, such as docs/agents/orders.yaml, not $AGENT_FILE"
 }
 
 scan_settings() {

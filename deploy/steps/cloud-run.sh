@@ -2,6 +2,7 @@
 #
 # The images that serve stay, unless this run has built others: the newest ones may be of a release that was taken back. The dispatcher
 # runs the image of the workers.
+check_kept
 if [[ $BUILT != true ]]; then
   if [[ -z $WORKER_IMAGE ]]; then
     WORKER_IMAGE=$(serving_image "$PREFIX-dispatcher")
@@ -48,6 +49,12 @@ case $DATABASE_CONNECTION in
     ;;
 esac
 auth_proxy
+# The account that deploys is a caller of the smoke test, by an access token, which names the id of the account as its client.
+OAUTH_AUDIENCE=$API_OAUTH_AUDIENCE
+if [[ ",$API_AUTH_MODES," == *,google-oauth,* ]]; then
+  OAUTH_AUDIENCE+=,$(query 100000000000000000001 iam service-accounts describe "$(account deploy)" --format='value(uniqueId)') ||
+    fail "there is no account $(account deploy): run the step accounts"
+fi
 for name in api worker dispatcher; do
   # Assigned first: `declare` would hide a failure.
   user=$(secret_version "${SECRET_PREFIX}alloy_db_user_$name")
@@ -70,3 +77,4 @@ for pair in "${pairs[@]}"; do
   WORKER_EXTRA+="            - name: ${BASH_REMATCH[1]}"$'\n'
   WORKER_EXTRA+="              valueFrom: { secretKeyRef: { name: ${BASH_REMATCH[2]}, key: \"$(secret_version "${BASH_REMATCH[2]}")\" } }"$'\n'
 done
+await_grants

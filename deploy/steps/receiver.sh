@@ -4,6 +4,7 @@ source "$HERE/steps/cloud-run.sh"
 ensure iam service-accounts describe "$(account receiver)" -- \
   iam service-accounts create "$PREFIX-receiver" --display-name='Receives webhooks, to try the deployment'
 grant_listed secret receiver
+await_grants
 apply receiver run services describe "$PREFIX-receiver" --region="$REGION" -- run services replace --region="$REGION"
-grant_listed service receiver
+set_invokers "$PREFIX-receiver" allUsers
 say "receiver: $RECEIVER_URL"

@@ -1,25 +1,28 @@
 # The services, their callers, and the schedule that triggers the reconciler.
 source "$HERE/steps/cloud-run.sh"
 apply dispatcher run services describe "$PREFIX-dispatcher" --region="$REGION" -- run services replace --region="$REGION"
+mapfile -t callers < <(listed_invokers dispatcher)
+set_invokers "$PREFIX-dispatcher" "${callers[@]}"
 if [[ $WORKER_MODE == push ]]; then
   apply worker-push run services describe "$PREFIX-worker" --region="$REGION" -- run services replace --region="$REGION"
+  mapfile -t callers < <(listed_invokers worker)
+  set_invokers "$PREFIX-worker" "${callers[@]}"
 else
   find_worker_pools
   apply worker "${WORKER_POOLS[@]}" describe "$PREFIX-worker" --region="$REGION" -- "${WORKER_POOLS[@]}" replace
 fi
-apply api run services describe "$PREFIX-api" --region="$REGION" -- run services replace --region="$REGION"
-
-grant_listed service
-services=("$PREFIX-api")
-if ((GRPC_MAX > 0)); then
-  apply grpc run services describe "$PREFIX-grpc" --region="$REGION" -- run services replace --region="$REGION"
-  services+=("$PREFIX-grpc")
-fi
+names=(api)
+if ((GRPC_MAX > 0)); then names+=(grpc); fi
 IFS=, read -r -a invokers <<<"$API_INVOKERS"
-for service in "${services[@]}"; do
-  for member in "${invokers[@]}"; do
-    grant roles/run.invoker "$member" run services "$service" --region="$REGION"
-  done
+for name in "${names[@]}"; do
+  if relies_on_cloud_run "$API_AUTH_MODES"; then close_service "$PREFIX-$name"; fi
+  # Someone may have put a load balancer in front: what is closed is not opened.
+  read_invokers "$PREFIX-$name"
+  API_INGRESS=$INGRESS
+  [[ $API_INGRESS == all ]] || say "$PREFIX-$name keeps the ingress $API_INGRESS, which was set by hand"
+  apply "$name" run services describe "$PREFIX-$name" --region="$REGION" -- run services replace --region="$REGION"
+  mapfile -t listed < <(listed_invokers "$name")
+  set_invokers "$PREFIX-$name" "${listed[@]}" "${invokers[@]}"
 done
 # Lost wake-ups are found within a minute, even if all services are scaled to zero.
 ensure scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- \

@@ -73,10 +73,11 @@ resource "google_storage_bucket_iam_member" "all" {
   depends_on = [google_service_account.all]
 }
 
-resource "google_cloud_run_v2_service_iam_member" "all" {
-  for_each = { for key, grant in local.grants : key => grant if grant.kind == "service" }
+# Authoritative: who is not in the settings may not call. A service whose check is off needs no members.
+resource "google_cloud_run_v2_service_iam_binding" "all" {
+  for_each = toset(local.names["run services"])
   location = local.region
-  name     = google_cloud_run_v2_service.all[each.value.resource].name
-  role     = each.value.role
-  member   = each.value.member
+  name     = google_cloud_run_v2_service.all[each.value].name
+  role     = "roles/run.invoker"
+  members  = [for grant in local.grants : grant.member if grant.kind == "service" && grant.resource == each.value]
 }

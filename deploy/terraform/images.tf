@@ -25,7 +25,21 @@ resource "google_secret_manager_secret" "all" {
   labels    = local.labels
 
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = local.settings["SECRET_LOCATIONS"] == "" ? ["everywhere"] : []
+      content {}
+    }
+    dynamic "user_managed" {
+      for_each = local.settings["SECRET_LOCATIONS"] == "" ? [] : ["regions"]
+      content {
+        dynamic "replicas" {
+          for_each = split(",", local.settings["SECRET_LOCATIONS"])
+          content {
+            location = replicas.value
+          }
+        }
+      }
+    }
   }
   depends_on = [google_project_service.all]
 }

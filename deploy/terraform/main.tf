@@ -11,7 +11,10 @@ module "inventory" {
   project_number  = data.google_project.this.number
   receiver        = var.receiver
   secret_versions = var.secret_versions
-  values          = { database_address = local.database_address }
+  values = {
+    database_address = local.database_address
+    deploy_id        = google_service_account.all["${local.settings["PREFIX"]}-deploy"].unique_id
+  }
 }
 
 locals {

@@ -12,6 +12,8 @@ resource "google_cloud_run_v2_service" "all" {
   labels              = local.labels
   ingress             = module.inventory.manifests[each.value].metadata.annotations["run.googleapis.com/ingress"] == "all" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY"
   deletion_protection = var.deletion_protection
+  # Together with the mode of AUTH_MODES, which relies on the check or does not.
+  invoker_iam_disabled = lookup(module.inventory.manifests[each.value].metadata.annotations, "run.googleapis.com/invoker-iam-disabled", "false") == "true"
 
   template {
     service_account                  = local.pods[each.value].serviceAccountName

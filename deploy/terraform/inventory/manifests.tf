@@ -34,6 +34,9 @@ locals {
       WORKER_URL             = "https://${local.prefix}-worker-${local.host}"
       RECEIVER_URL           = "https://${local.prefix}-receiver-${local.host}/"
       API_URL                = local.api_url
+      API_INGRESS            = "all"
+      API_PUBLIC             = tostring(local.public)
+      OAUTH_AUDIENCE         = join(",", compact([local.settings["API_OAUTH_AUDIENCE"], contains(split(",", local.settings["API_AUTH_MODES"]), "google-oauth") ? var.values.deploy_id : ""]))
       API_AUDIENCE           = "${local.api_url}${local.gcloud_audience}"
       GRPC_AUDIENCE          = "https://${local.prefix}-grpc-${local.host}${local.gcloud_audience}"
       DATABASE_SSL_CA        = local.proxied || local.settings["DATABASE_SSL_CA_SECRET"] == "" ? "" : "sm://projects/${local.settings["PROJECT_ID"]}/secrets/${local.settings["DATABASE_SSL_CA_SECRET"]}/versions/latest"

@@ -15,6 +15,12 @@ function readSecret(fake: FakeProject, name: string): string {
   return readFileSync(path.join(fake.dir, `resources/content ${name}`), 'utf8');
 }
 
+/** For runs that may fail. */
+function getEnvironment(fake: FakeProject): Record<string, string> {
+  const PATH = `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`;
+  return { PATH, FAKE_PROJECT: fake.dir, API_INVOKERS: 'user:you@example.com' };
+}
+
 /** Returns the distinct commands that changed something, without the names of resources. */
 function takeVerbs(fake: FakeProject): string[] {
   return [...new Set(fake.takeChanges().map((line) => line.split(' ').slice(0, 3).join(' ')))];
@@ -112,7 +118,7 @@ describe('deploy.sh', () => {
 
     writeFileSync(path.join(fake.dir, 'resources/split longhaul-api'), '');
     fake.takeChanges();
-    const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+    const env = getEnvironment(fake);
     const split = await runScript('deploy.sh', ['services'], env);
     assert.match(
       split.errors,
@@ -131,7 +137,7 @@ describe('deploy.sh', () => {
 
   test('migrates again after another command has succeeded in the same job', async (t) => {
     const fake = createFakeProject(t, deployed);
-    const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+    const env = getEnvironment(fake);
     const changed = { ...env, DATABASE_NAME: 'other' };
     assert.equal(
       (await runScript('deploy.sh', ['migrate'], { ...changed, FAKE_MIGRATION: 'fails' })).code,
@@ -152,7 +158,7 @@ describe('deploy.sh', () => {
     assert.deepEqual(takeVerbs(fake), ['run jobs replace', 'run jobs execute']);
     assert.equal(readFileSync(label, 'utf8').trim(), 'r-2_0-12345678');
 
-    const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+    const env = getEnvironment(fake);
     const unread = await runScript('deploy.sh', ['migrate'], { ...env, FAKE_JOBS: 'unreadable' });
     assert.match(unread.errors, /the jobs of us-central1 cannot be listed/);
     assert.deepEqual([unread.code, fake.takeChanges()], [1, []]);
@@ -295,7 +301,7 @@ describe('remove.sh', () => {
     await fake.run('remove.sh', ['--yes']);
     assert.ok(fake.takeChanges().length > 30);
     const remaining = readdirSync(path.join(fake.dir, 'resources')).filter(
-      (name) => !/^(apis|built|peering|content .*|contracted .*|image .*|alloydb .*)$/.test(name),
+      (name) => !/^(apis|built|peering|content .*|contracted .*|image .*|manifest .*|alloydb .*)$/.test(name),
     );
     assert.deepEqual(remaining, []);
     await fake.run('remove.sh', ['--yes']);

@@ -14,7 +14,8 @@ const buildFiles = ['cloudbuild.yaml', ...globSync('deploy/builds/*.yaml', { cwd
   path.join(projectDir, name),
 );
 
-const rolloutSteps = ['prepare', 'canary', 'drain', 'promote', 'back', 'contract'];
+const rolloutSteps = ['prepare', 'smoke', 'canary', 'drain', 'promote', 'back', 'contract'];
+const network = { NETWORK: 'corp', SUBNET: 'run', DATABASE_RANGE: '10.60.0.0' };
 const rollout = {
   CANARY_PERCENT: '10',
   WORKER_INSTANCES: '2',
@@ -32,6 +33,12 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       ...(await dryRun('deploy.sh', everything, ['receiver'])),
       ...(await dryRun('deploy.sh', { DATABASE_CONNECTION: 'psc', RENDERED_DIR: createTempDir(t) })),
       ...(await dryRun('deploy.sh', { DATABASE_CONNECTION: 'public', RENDERED_DIR: proxied })),
+      ...(await dryRun('deploy.sh', { ...network, DATABASE_RANGE_NAME: 'corp-services' }, [
+        'network',
+        'alloydb',
+      ])),
+      ...(await dryRun('deploy.sh', network, ['network', 'alloydb'])),
+      ...(await dryRun('remove.sh', network)),
       ...(await dryRun('remove.sh', { DATABASE_CONNECTION: 'psc' })),
       ...(await dryRun('release.sh', { AGENT_DIR: '/agent' }, ['1.2.3'])),
       ...(await dryRun('remove.sh')),
@@ -113,6 +120,22 @@ function withoutFlagsFile(word: string): string {
 function createUpdateCommands(rendered: string): string[][] {
   return [
     'gcloud pubsub subscriptions update x --ack-deadline=600',
+    'gcloud run services update x --region=r --invoker-iam-check',
+    'gcloud run services update x --region=r --no-invoker-iam-check',
+    'gcloud run services remove-iam-policy-binding x --region=r --role=roles/run.invoker --member=allUsers --format=none',
+    'gcloud services vpc-peerings update --network=n --service=s --ranges=a,b --force',
+    'gcloud services vpc-peerings list --network=n --service=s',
+    'gcloud compute addresses describe a --global --format=value[separator=|](address,prefixLength)',
+    'gcloud run services list --region=r --filter=metadata.name=x --format=json',
+    'gcloud run services get-iam-policy x --region=r --flatten=bindings[].members --filter=f --format=value(bindings.members)',
+    'gcloud auth print-identity-token --audiences=https://x --include-email --impersonate-service-account=a@b',
+    'gcloud auth print-access-token --impersonate-service-account=a@b',
+    'gcloud secrets versions access latest --secret=x',
+    'gcloud iam service-accounts describe a --format=value(uniqueId)',
+    'gcloud run regions list --format=value(locationId)',
+    'gcloud tasks locations list --format=value(locationId)',
+    'gcloud scheduler locations list --format=value(locationId)',
+    'gcloud artifacts locations list --format=value(name)',
     'gcloud tasks queues update x --location=r --max-concurrent-dispatches=2000',
     'gcloud pubsub subscriptions modify-push-config x --push-endpoint=',
     `gcloud monitoring dashboards update x --config-from-file=${rendered}/dashboard.yaml`,

@@ -50,7 +50,7 @@ async function evaluate(
     project_number: '123456789012',
     receiver: String(receiver),
     secret_versions: '{}',
-    values: JSON.stringify({ database_address: '10.21.0.2' }),
+    values: JSON.stringify({ database_address: '10.21.0.2', deploy_id: '100000000000000000001' }),
   };
   const flags = Object.entries(variables).map(([name, value]) => `-var=${name}=${value}`);
   const plan = path.join(dir, 'plan');
@@ -124,6 +124,19 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
     ['with push workers, gRPC and a receiver', { WORKER_MODE: 'push', GRPC_MAX: '2' }, true],
     ['with another prefix and region', { PREFIX: 'staging', REGION: 'europe-west4', DATABASE_USER: 'app' }],
     ['with an existing network and database', { NETWORK: 'corp', SUBNET: 'run', DATABASE_HOST: '10.50.0.3' }],
+    [
+      'with a range of an existing network',
+      { NETWORK: 'corp', SUBNET: 'run', DATABASE_RANGE_NAME: 'corp-services' },
+    ],
+    [
+      'for anyone with an access token',
+      {
+        API_AUTH_MODES: 'google-oauth',
+        API_OAUTH_AUDIENCE: 'c',
+        API_INVOKERS: 'allUsers,user:a@example.com',
+        SMOKE_SECRET: 's',
+      },
+    ],
     ['with Private Service Connect', { DATABASE_CONNECTION: 'psc' }],
     ['over a public address', { DATABASE_CONNECTION: 'public', WORKER_SECRETS: 'TOKEN=my-token' }],
     ['with an authority of the database', { DATABASE_SSL_CA_SECRET: 'ca', API_KEYS_SECRET: 'keys' }],
@@ -147,8 +160,11 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
         return `${target} ${role} ${member}`;
       });
       assert.deepEqual(bound.toSorted(), [...new Set(listBound(commands))]);
-      const enabled = commands.find(({ line }) => line.startsWith('gcloud services enable'))!;
-      assert.deepEqual(apis, enabled.words.slice(3));
+      const enabling = commands.filter(({ line }) => line.startsWith('gcloud services enable'));
+      assert.deepEqual(
+        apis,
+        enabling.flatMap(({ words }) => words.slice(3)),
+      );
     });
   }
 
@@ -182,6 +198,14 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
       );
       assert.deepEqual(pod.networks, [{ network: 'longhaul', subnetwork: 'longhaul', tags: ['longhaul'] }]);
     }
+  });
+
+  test('refuses anyone as a caller if the api does not authenticate callers', async (t) => {
+    for (const modes of [{}, { API_AUTH_MODES: 'api-key,none' }])
+      await assert.rejects(
+        () => evaluate(t, { API_INVOKERS: 'allUsers', ...modes }),
+        /API_INVOKERS lets anyone call/,
+      );
   });
 
   test('refuses a setting that the scripts do not have', async (t) => {

@@ -21,7 +21,13 @@ export async function runScript(
   env: Record<string, string>,
 ): Promise<ScriptResult> {
   return run('bash', [`${deploy}${script}`, ...args], {
-    env: { PATH: process.env['PATH'], PROJECT_ID: 'my-project', GRANT_RETRY_SECONDS: '0', ...env },
+    env: {
+      PATH: process.env['PATH'],
+      PROJECT_ID: 'my-project',
+      GRANT_RETRY_SECONDS: '0',
+      ROLE_SECONDS: '0',
+      ...env,
+    },
   });
 }
 

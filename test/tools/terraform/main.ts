@@ -22,7 +22,7 @@ const folders: Record<string, string> = { resource: 'r', data: 'd', ephemeral: '
 
 /** Returns the page of a resource: those of IAM describe several resources. */
 function findPage(kind: string, type: string): { page: string; text: string } {
-  const name = type.replace(/^google_/, '').replace(/_iam_member$/, '_iam');
+  const name = type.replace(/^google_/, '').replace(/_iam_(member|binding)$/, '_iam');
   for (const file of [name, `google_${name}`]) {
     const page = `website/docs/${folders[kind]}/${file}.html.markdown`;
     try {
