@@ -30,8 +30,11 @@ source "$HERE/settings.sh"
 source "$HERE/lib/common.sh"
 # shellcheck source=deploy/lib/revisions.sh
 source "$HERE/lib/revisions.sh"
+# shellcheck source=deploy/lib/smoke.sh
+source "$HERE/lib/smoke.sh"
 check_rollout
 check_image_source
+check_smoke
 # A pool that cannot be split is refused now, and not after the builds.
 if ((CANARY_PERCENT > 0)); then
   find_targets
@@ -51,14 +54,14 @@ if [[ -n $AGENT_DIR ]]; then
   names=,_API=agent,_WORKER=agent
 elif [[ $IMAGES_FROM == source ]]; then
   submit check "$sources" "$HERE/builds/check.yaml"
-  submit build "$sources" "$HERE/builds/source-image.yaml" "_REPOSITORY=$REPOSITORY,_TAG=$TAG,$(scan_settings)"
+  submit build "$sources" "$HERE/builds/source-image.yaml" "_REPOSITORY=$REPOSITORY,_TAG=$TAG,_AGENT_FILE=$AGENT_FILE,$(scan_settings)"
   names=,_API=source,_WORKER=source
 else
   submit check "$sources" "$HERE/builds/check.yaml"
   submit build "$sources" "$HERE/builds/images.yaml" \
-    "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=$TAG,$(scan_settings)"
+    "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=$TAG,_AGENT_FILE=$AGENT_FILE,$(scan_settings)"
 fi
 canary="_CANARY_PERCENT=$CANARY_PERCENT,_CANARY_TASKS=$CANARY_TASKS,_CANARY_TOLERANCE=$CANARY_TOLERANCE"
-canary+=",_CANARY_SECONDS=$CANARY_SECONDS,_DRAIN_WAIT_SECONDS=$DRAIN_WAIT_SECONDS"
+canary+=",_CANARY_SECONDS=$CANARY_SECONDS,_DRAIN_WAIT_SECONDS=$DRAIN_WAIT_SECONDS,_SMOKE_SECRET=$SMOKE_SECRET"
 submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG$names,$canary"
 if [[ $DRY_RUN == true ]]; then say 'a dry run: nothing was submitted'; else say "released $TAG"; fi

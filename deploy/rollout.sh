@@ -4,6 +4,7 @@
 #   PROJECT_ID=my-project deploy/rollout.sh [--dry-run] STEP RELEASE
 #
 # prepare   deploys API_IMAGE and WORKER_IMAGE, by digest, as revisions that get no traffic and no instances
+# smoke     sends a real task through the new revision of the api
 # canary    gives them CANARY_PERCENT, and waits until CANARY_TASKS of their tasks have ended. If more of them failed than of
 #           the other releases, or something else fails, it gives everything back
 # drain     stops the workers of other releases from taking turns, and waits until they run none
@@ -21,14 +22,14 @@ declare -a words=()
 for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
-    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     -*) printf 'rollout: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
     *) words+=("$argument") ;;
   esac
 done
 step=${words[0]:-} RELEASE=${words[1]:-}
-if [[ ${#words[@]} -ne 2 && "${words[*]}" != status || ! $step =~ ^(prepare|canary|drain|promote|back|contract|status)$ ]]; then
-  echo 'rollout: expected one of prepare, canary, drain, promote, back, contract and status, and the name of the release; see --help' >&2
+if [[ ${#words[@]} -ne 2 && "${words[*]}" != status || ! $step =~ ^(prepare|smoke|canary|drain|promote|back|contract|status)$ ]]; then
+  echo 'rollout: expected one of prepare, smoke, canary, drain, promote, back, contract and status, and the name of the release; see --help' >&2
   exit 64
 fi
 # shellcheck source=deploy/settings.sh
@@ -37,6 +38,10 @@ source "$HERE/settings.sh"
 source "$HERE/lib/common.sh"
 # shellcheck source=deploy/lib/revisions.sh
 source "$HERE/lib/revisions.sh"
+# shellcheck source=deploy/lib/invokers.sh
+source "$HERE/lib/invokers.sh"
+# shellcheck source=deploy/lib/smoke.sh
+source "$HERE/lib/smoke.sh"
 fail() { printf 'rollout: %s\n' "$*" >&2; exit 1; }
 check_rollout
 [[ $step == status || $RELEASE =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] ||
@@ -47,6 +52,8 @@ prepare() {
     fail 'API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…)'
   local name image
   local -a release
+  check_smoke
+  check_callers
   for name in "${targets[@]}"; do
     read_revisions "$name"
     ((${#SERVING[@]} == 1)) ||
@@ -60,6 +67,12 @@ prepare() {
     deploy_unused "$name" "${OLD[$name]}" --container=service --image="$image" "${release[@]}" ||
       fail "$name was not deployed. The revisions before continue to serve: run the step prepare again"
   done
+}
+
+smoke() {
+  read_revisions "$PREFIX-api"
+  check_prepared "$PREFIX-api"
+  run_smoke
 }
 
 canary() {

@@ -32,6 +32,9 @@ if [[ -n $DATABASE_SSL_CA_SECRET ]]; then
     grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "$DATABASE_SSL_CA_SECRET"
   done
 fi
+if [[ -n $SMOKE_SECRET ]]; then
+  grant roles/secretmanager.secretAccessor "$(service_account deploy)" secrets "$SMOKE_SECRET"
+fi
 # Secrets of the agent's tools, which the author has created.
 IFS=, read -r -a pairs <<<"$WORKER_SECRETS"
 for pair in "${pairs[@]}"; do

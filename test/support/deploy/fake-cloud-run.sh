@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A fake gcloud for rollouts. $FAKE_PROJECT has a folder for each service and for the worker pool, with the files latest (number of the
 # newest revision), tag (the one behind the tag next), shares (lines REVISION PERCENT), labels (NAME=VALUE,…, of the newest
-# revision) and, for a pool, instances. The labels of the job are in job-labels. Each command that
+# revision), for a pool instances, and for a service that anyone may call "public" or a line in "invokers". The api has the modes
+# $FAKE_MODES, and is at $FAKE_URL; $FAKE_IDENTITY, $FAKE_ACCESS and $FAKE_SECRET are tokens and a secret. The labels of the job are in job-labels. Each command that
 # changes something is logged to "changes". A command that matches the pattern $FAKE_FAILURE fails; $FAKE_HANGS waits.
 set -euo pipefail
 
@@ -25,6 +26,16 @@ shares() { printf '%s\n' "$@" >"$target/shares"; }
 
 case $line in
   'run worker-pools --help') ;;
+  'run services list '*--filter=*)
+    name=${line#*metadata.name=} name=${name%% *} disabled=false
+    if [[ -f $FAKE_PROJECT/$name/public ]]; then disabled=true; fi
+    printf '[{"metadata":{"name":"%s","annotations":{"run.googleapis.com/invoker-iam-disabled": "%s"}}}]\n' "$name" "$disabled"
+    ;;
+  'run services get-iam-policy '*) cat "$target/invokers" 2>/dev/null || true ;;
+  'run services describe longhaul-receiver '*) exit 1 ;;
+  'auth print-identity-token '*) printf '%s' "$line" >"$FAKE_PROJECT/identity"; echo "${FAKE_IDENTITY:-}" ;;
+  'auth print-access-token '*) echo "${FAKE_ACCESS:-}" ;;
+  'secrets versions access '*) printf '%s' "${FAKE_SECRET:-}" ;;
   'run services list '*) for path in "$FAKE_PROJECT"/longhaul-*; do if [[ ! -f $path/instances ]]; then basename "$path"; fi; done ;;
   'run worker-pools list '*) for path in "$FAKE_PROJECT"/longhaul-*; do if [[ -f $path/instances ]]; then basename "$path"; fi; done ;;
   'run jobs describe '*longhaul-contracted*) cat "$FAKE_PROJECT/job-labels" 2>/dev/null || true ;;
@@ -39,10 +50,11 @@ case $line in
     if [[ -f $target/instances ]]; then
       kind=instanceSplits annotations="\"run.googleapis.com/manualInstanceCount\":\"$(cat "$target/instances")\""
     else
-      entries+="{\"revisionName\":\"$name-$(cat "$target/tag")\",\"tag\":\"next\"},"
+      entries+="{\"revisionName\":\"$name-$(cat "$target/tag")\",\"tag\":\"next\",\"url\":\"${FAKE_URL:-https://next}\"},"
     fi
-    printf '{"metadata":{"annotations":{%s},"labels":{%s}},"status":{"latestCreatedRevisionName":"%s","%s":[%s]}}\n' \
-      "$annotations" "$names" "$name-$(cat "$target/latest")" "$kind" "${entries%,}"
+    env="{\"name\":\"AUTH_MODES\",\"value\":\"${FAKE_MODES:-cloud-run-iam}\"},{\"name\":\"PUBLIC_URL\",\"value\":\"https://api\"}"
+    printf '{"metadata":{"annotations":{%s},"labels":{%s}},"spec":{"template":{"spec":{"containers":[{"name":"service","env":[%s]}]}}},"status":{"latestCreatedRevisionName":"%s","%s":[%s]}}\n' \
+      "$annotations" "$names" "$env" "$name-$(cat "$target/latest")" "$kind" "${entries%,}"
     ;;
   'run services update '* | 'run worker-pools update '*)
     change
