@@ -14,12 +14,12 @@ if [[ -n $AGENT_DIR ]]; then
   BUILT=true
 elif [[ $IMAGES_FROM == source && -z $WORKER_IMAGE ]]; then
   submit build "$(dirname "$HERE")" "$HERE/builds/source-image.yaml" \
-    "_REPOSITORY=$REPOSITORY,_TAG=$(date +%Y%m%d-%H%M%S),$(scan_settings)"
+    "_REPOSITORY=$REPOSITORY,_TAG=$(date +%Y%m%d-%H%M%S),_AGENT_FILE=$AGENT_FILE,$(scan_settings)"
   BUILT=true
 elif [[ -z $API_IMAGE || -z $WORKER_IMAGE ]]; then
   if [[ $DRY_RUN == true || -z $(newest_image api) || -z $(newest_image worker) ]]; then
     submit build "$(dirname "$HERE")" "$HERE/builds/images.yaml" \
-      "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=first-$(date +%s),$(scan_settings)"
+      "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=first-$(date +%s),_AGENT_FILE=$AGENT_FILE,$(scan_settings)"
     BUILT=true
   fi
 fi
