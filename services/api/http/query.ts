@@ -7,7 +7,7 @@ import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { warnClient } from '../handler/call-state.ts';
 import { maxCompared, toWarning } from '../handler/validate/fields.ts';
-import { findSimilar } from '../handler/validate/similar.ts';
+import { findSimilar } from '#shared/domain/similar.ts';
 
 export class Query {
   readonly #values: Readonly<Record<string, unknown>>;

@@ -2,7 +2,8 @@
 import { createAnswer } from '../answer.ts';
 import { ToolError } from '../errors.ts';
 import { count, defineTool, objects, reads, text } from '../tool.ts';
-import { readDocs } from './pages.ts';
+import { findPage, listPages } from './find-page.ts';
+import { readDocs, type Page } from './pages.ts';
 import { searchPages } from './search.ts';
 
 const maxPageChars = 12_000;
@@ -23,7 +24,10 @@ export const searchDocs = defineTool({
     const sections = searchPages(pages, query, limit);
     const head =
       sections.length === 0
-        ? [`No section of version ${version} has a word of "${query}": use other words. Pages:`, list()]
+        ? [
+            `No section of version ${version} has a word of "${query}": use other words. Pages:`,
+            listPages(pages),
+          ]
         : [`Version ${version}:`];
     const lines = sections.map(({ page, heading, excerpt }) => `\n${page}, "${heading}":\n${excerpt}`);
     return createAnswer({ version, sections: sections.map((section) => ({ ...section })) }, [
@@ -41,7 +45,8 @@ export const readDoc = defineTool({
   args: {
     page: {
       type: 'string',
-      description: 'The page, such as docs/develop/waits.md. docs/README.md lists them.',
+      description:
+        'The page, such as docs/develop/waits.md, or waits if no other page has this name. docs/README.md lists them.',
       isRequired: true,
     },
     section: { type: 'string', description: 'Only the section with this heading.' },
@@ -50,10 +55,7 @@ export const readDoc = defineTool({
   output: { version: text, page: text, text, totalChars: count, nextOffset: count },
   run: async ({ page: name, section, offset = 0 }) => {
     const { version, pages } = readDocs();
-    const page = pages.find(
-      ({ file }) => file === name || file === `docs/${name}` || file === `docs/${name}.md`,
-    );
-    if (page === undefined) throw new ToolError(`Page ${name} does not exist: use one of ${list()}`);
+    const page = findPage(pages, name);
     const found = section === undefined ? page : findSection(page, section);
     const part = found.text.slice(offset, offset + maxPageChars);
     const nextOffset = offset + part.length;
@@ -64,16 +66,7 @@ export const readDoc = defineTool({
   },
 });
 
-function list(): string {
-  return readDocs()
-    .pages.map(({ file }) => file)
-    .join(', ');
-}
-
-function findSection(
-  { file, sections }: ReturnType<typeof readDocs>['pages'][number],
-  heading: string,
-): { text: string } {
+function findSection({ file, sections }: Page, heading: string): { text: string } {
   const found = sections.find((section) => section.heading.toLowerCase() === heading.toLowerCase());
   if (found !== undefined) return found;
   const known = sections.map((section) => section.heading).join(', ');

@@ -8,6 +8,7 @@ import { readDevLog } from '#services/cli/mcp/dev-log.ts';
 import { createLogFile } from '#services/local/processes/log-file.ts';
 import { readArguments } from '#shared/mcp/arguments.ts';
 import { createAnswer, cutTexts, describeFailure } from '#shared/mcp/answer.ts';
+import { findPage } from '#shared/mcp/docs/find-page.ts';
 import { readDocs } from '#shared/mcp/docs/pages.ts';
 import { searchPages } from '#shared/mcp/docs/search.ts';
 import { ToolError } from '#shared/mcp/errors.ts';
@@ -94,6 +95,28 @@ describe('tools', () => {
     const text = describeFailure(new ToolError('Choose one.', quoted));
     assert.match(text, /^Choose one\.\n.*\n<(data-\w{8})>\nwebhook a\n<\/\1>$/);
     assert.equal(describeFailure(new ToolError('No.')), 'No.');
+  });
+
+  test('find a page of the documentation by its path or its short name', () => {
+    const { pages } = readDocs();
+    const find = (name: string): string => findPage(pages, name).file;
+    for (const name of ['docs/develop/waits.md', 'develop/waits', 'waits', 'Waits.md'])
+      assert.equal(find(name), 'docs/develop/waits.md');
+    assert.equal(find('README.md'), 'README.md');
+    assert.throws(() => find('webhooks'), {
+      message: /^Several pages are named webhooks: use one of .*docs\/use\/webhooks\.md/,
+    });
+  });
+
+  test('name the nearest pages of the documentation if there is none of a name', () => {
+    const { pages } = readDocs();
+    for (const name of ['baits', 'wait', 'docs/use/waits.md'])
+      assert.throws(() => findPage(pages, name), {
+        message: `Page ${name} does not exist. The nearest names are docs/develop/waits.md; docs/README.md lists all pages`,
+      });
+    assert.throws(() => findPage(pages, 'zzzzzz'), {
+      message: /^Page zzzzzz does not exist: use one of README\.md, CHANGELOG\.md, docs\//,
+    });
   });
 
   test('find the sections of the documentation that have most words of the query', () => {

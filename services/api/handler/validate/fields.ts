@@ -3,7 +3,7 @@
  * the wrong type to another value, take the first of several contents of a part, and drop what they do not know.
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
-import { findSimilar } from './similar.ts';
+import { findSimilar } from '#shared/domain/similar.ts';
 
 /** The type of a field in ProtoJSON. `value` is any JSON, null included. */
 export type FieldType = ScalarType | EnumType | { list: FieldType } | MessageType;
