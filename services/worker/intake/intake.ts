@@ -116,7 +116,7 @@ export function createIntake(parts: IntakeParts): Intake {
       const { concurrentTurns: limit } = await parts.getOwnerLimits(owner);
       // After an outage, turns count as ended until their holders have extended their leases.
       const holdersFirst = limit > 0 && performance.now() - parts.databaseFailedAt() < holdersFirstMs;
-      if (holdersFirst) return { turns: [], mayHaveMore: false };
+      if (holdersFirst || stopping.signal.aborted) return { turns: [], mayHaveMore: false };
       return dequeueTurns(db, { owner, count, limit, wakeupGraceSeconds });
     },
     drain: async (finishMs) => {

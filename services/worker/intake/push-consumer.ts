@@ -90,8 +90,9 @@ export function createPushConsumer(parts: PushConsumerParts): RunPushed {
     const found = await intake.findOwner(turn);
     if (found === undefined) return true;
     const { owner, limit } = found;
-    if (stopSignal.aborted || (slots.roomFor(owner) === 0 && slots.heldBy(owner) === 0)) return false;
+    if (slots.roomFor(owner) === 0 && slots.heldBy(owner) === 0) return false;
     if ((await parts.passOn?.(turn.taskId)) === true) return true;
+    if (stopSignal.aborted) return false;
     if (turn.fromQueue) queued.add(owner);
     const mayOvertake = limit === 0 && (turn.fromQueue || !queued.has(owner));
     if (mayOvertake && slots.take(owner, 1) === 1) {

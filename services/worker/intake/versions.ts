@@ -35,6 +35,7 @@ export function startPulling(parts: PullParts): { close(): Promise<unknown>[] } 
   const { db, intake, config, versions, log } = parts;
   const { own } = versions;
   const stop = new AbortController();
+  const running = new Set<Promise<void>>();
   let takesNew = true;
   let subscriptions: TurnSubscription[] = [];
   const consumer = createPullConsumer({
@@ -93,10 +94,19 @@ export function startPulling(parts: PullParts): { close(): Promise<unknown>[] } 
 
   async function takeTurns(): Promise<boolean> {
     const count = Math.min(intake.slots.free, maxTaken);
-    if (count <= 0) return false;
+    if (count <= 0 || stop.signal.aborted) return false;
     const turns = await takeVersionedTurns(db, versions.runs, count);
-    for (const turn of turns) void consumer.runVersioned(turn);
+    for (const turn of turns) {
+      const run = consumer.runVersioned(turn).finally(() => running.delete(run));
+      running.add(run);
+    }
     return turns.length === count;
+  }
+
+  /** Turns that arrive while the worker stops are put back before its connections close. */
+  async function stopFollowing(): Promise<void> {
+    await following;
+    await Promise.all(running);
   }
 
   if (own === undefined) open();
@@ -104,7 +114,11 @@ export function startPulling(parts: PullParts): { close(): Promise<unknown>[] } 
   return {
     close: () => {
       stop.abort();
-      return [following, consumer.close(), ...subscriptions.map((subscription) => subscription.close())];
+      return [
+        stopFollowing(),
+        consumer.close(),
+        ...subscriptions.map((subscription) => subscription.close()),
+      ];
     },
   };
 }

@@ -49,6 +49,8 @@ import type { FindEvent } from './output/store.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
 import { Suspension } from './waits.ts';
 
+const stopped: TurnRelease = { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
+
 /** The longest delay that setTimeout accepts: 24.8 days. */
 const maxTimerMs = 2 ** 31 - 1;
 
@@ -142,6 +144,8 @@ async function runAttempt(
     const text = `Failed after ${maxAttempts} attempts: each one ended without a result, as if its worker had crashed.${cause}`;
     return createFailure(claimed, undefined, text, lastError ?? text);
   }
+  // The process has started to stop while it claimed the turn: the agent's code before the first step is not run either.
+  if (releaseSignal.aborted) return stopped;
   const clearSuspicion = isSuspect(claimed, maxAttempts) ? suspects.enter() : () => undefined;
   if (clearSuspicion === undefined) {
     const delaySeconds = Suspects.delaySeconds();
@@ -224,7 +228,7 @@ async function runAgent(
     if (error instanceof LeaseLostError) throw error;
     const lost = held.lost();
     if (lost !== undefined) throw lost;
-    if (releaseSignal.aborted) return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
+    if (releaseSignal.aborted) return stopped;
     if (held.signal.aborted) {
       const text = `The turn was stopped at its limit of ${limits?.turnSeconds} seconds. The output produced so far is kept.`;
       return createFailure(claimed, turn, text);

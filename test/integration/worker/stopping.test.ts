@@ -1,0 +1,133 @@
+/** A worker that stops while it asks for turns: it runs none of them, and gives back what it gets. */
+import assert from 'node:assert/strict';
+import { describe, test, type TestContext } from 'node:test';
+import type { PubSubConfig } from '#shared/runtime/config/common.ts';
+import { createLeaveTurn } from '#shared/db/queue/versions.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
+import { createTurnWriter } from '#shared/db/turns/write.ts';
+import { createLogger } from '#shared/runtime/log.ts';
+import { createIntake, type Intake, type IntakeParts } from '#services/worker/intake/intake.ts';
+import { createPushConsumer } from '#services/worker/intake/push-consumer.ts';
+import { startPulling } from '#services/worker/intake/versions.ts';
+import { createLeaseHeartbeat } from '#services/worker/turn/lease-heartbeat.ts';
+import { newTask } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+
+const { db } = await connectToTestDatabase();
+const log = createLogger('test', 'silent');
+const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
+const accept = createAccept(db, options);
+const claim = createClaim(db, { ...options, worker: 'w', leaseSeconds: 30, maxAttempts: 5 });
+const sent = { at: Date.now(), traceparent: undefined };
+
+async function acceptTask(): Promise<string> {
+  const task = newTask();
+  await accept(task);
+  return task.taskId;
+}
+
+const readGate = (taskId: string) =>
+  db.selectFrom('gates').selectAll().where('task_id', '=', taskId).executeTakeFirstOrThrow();
+
+/** @param onClaimed runs between the answer of the database to a claim and the run of its turn */
+function openIntake(t: TestContext, onClaimed: (intake: Intake) => void = () => undefined) {
+  const heartbeat = createLeaseHeartbeat({ db, leaseSeconds: 30, log });
+  t.after(() => heartbeat.close());
+  const ran: string[] = [];
+  const intake: Intake = createIntake({
+    ...options,
+    db,
+    agent: {
+      run: async () => {
+        ran.push('agent');
+        return { state: 'TASK_STATE_COMPLETED' };
+      },
+    },
+    claimTurn: async (taskId: string) => {
+      const result = await claim(taskId);
+      onClaimed(intake);
+      return result;
+    },
+    write: createTurnWriter(db, options),
+    getOwnerLimits: async () => ({ concurrentTurns: 0 }),
+    databaseFailedAt: () => -Infinity,
+    heartbeat,
+    outbox: { publish: () => undefined },
+    recorder: { add: () => undefined },
+    concurrency: 4,
+    ownerShare: 1,
+    mayClaim: () => true,
+    maxAttempts: 5,
+    source: { topic: 't', subscription: 's' },
+    leftWakeSeconds: 60,
+    log,
+  } as unknown as IntakeParts);
+  return { intake, ran };
+}
+
+describe('a worker that stops', () => {
+  test('releases a turn that it has claimed meanwhile, before it runs code of the agent', async (t) => {
+    const { intake, ran } = openIntake(t, (stopped) => void stopped.drain());
+    const taskId = await acceptTask();
+    await intake.claimAndRun(taskId, sent);
+    assert.deepEqual(ran, []);
+    const { lease_until: leaseUntil, attempts } = await readGate(taskId);
+    assert.deepEqual([leaseUntil, attempts], [null, 0]);
+    assert.equal((await claim(taskId)).kind, 'claimed', 'another worker claims it at once');
+  });
+
+  test('takes no turn from the queue of its version', async (t) => {
+    const taskId = await acceptTask();
+    await db.updateTable('gates').set({ agent_version: '1' }).where('task_id', '=', taskId).execute();
+    await createLeaveTurn(db, { wakeSeconds: 60 })(taskId);
+    const readQueue = () =>
+      db.selectFrom('version_queue').selectAll().where('task_id', '=', taskId).executeTakeFirstOrThrow();
+    const before = await readQueue();
+    const { intake } = openIntake(t);
+    const pulling = startPulling({
+      db,
+      intake,
+      config: { pubsub: {} as PubSubConfig, concurrency: 4, reconcileMs: 10_000 },
+      versions: { own: '1', runs: ['1'] },
+      log,
+    });
+    // It looks for turns since its start.
+    await Promise.all([...pulling.close(), intake.drain()]);
+    assert.deepEqual(await readQueue(), before);
+  });
+
+  test('takes no turn from the queue of an owner', async (t) => {
+    const { intake } = openIntake(t);
+    const taskId = await acceptTask();
+    await intake.enqueue(taskId);
+    const taking = intake.dequeue('ada', 1);
+    await intake.drain();
+    assert.deepEqual(await taking, { turns: [], mayHaveMore: false });
+    assert.deepEqual(
+      (await openIntake(t).intake.dequeue('ada', 1)).turns.map((turn) => turn.taskId),
+      [taskId],
+    );
+  });
+
+  test('refuses a pushed turn if it stops before the claim', async (t) => {
+    const { intake, ran } = openIntake(t);
+    const run = createPushConsumer({
+      ...options,
+      db,
+      intake,
+      outbox: { publishAll: async () => undefined } as never,
+      passOn: async () => {
+        await intake.drain();
+        return false;
+      },
+      log,
+    });
+    const taskId = await acceptTask();
+    const turn = { taskId, turn: 1, owner: 'ada', fromQueue: false, sent };
+    assert.equal(await run(turn, { releaseAfterMs: 10_000, abortAfterMs: 20_000 }), false);
+    assert.deepEqual(ran, []);
+    const queued = await db.selectFrom('queued_turns').where('task_id', '=', taskId).execute();
+    assert.deepEqual(queued, []);
+  });
+});
