@@ -15,7 +15,6 @@ import {
 } from '@google/adk';
 import type { Agent, Turn, TurnOutcome } from '#services/worker/agent/agent.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { Json } from '#shared/domain/message.ts';
 import { TurnArtifacts } from './artifacts.ts';
 import type { SessionRecord } from './entries.ts';
 import { TurnOutput } from './output.ts';
@@ -61,10 +60,10 @@ async function runTurn(root: RunnableNode | App, options: AdkAgentOptions, turn:
   for (const { record } of records) artifacts.restoreEarlier(record?.artifacts ?? []);
   await restoreSessions(turn, { sessions, app, records: records.filter(({ record }) => !isEmpty(record)) });
   const output = await runAdk(root, { options, turn, app, sessions, artifacts, content: answer.content });
-  const recorded = (await turn.step(
-    sessionStep,
-    async () => ({ ...(await sessions.toRecord(turn)), artifacts: artifacts.entries }) as unknown as Json,
-  )) as unknown as SessionRecord;
+  const recorded = (await turn.step(sessionStep, async () => ({
+    ...(await sessions.toRecord(turn)),
+    artifacts: artifacts.entries,
+  }))) as SessionRecord;
   const open = findRequests(recorded.entries, app);
   if (open.length > 0) return toRequestOutcome(open);
   await output.finish(app);

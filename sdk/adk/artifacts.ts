@@ -46,17 +46,15 @@ export class TurnArtifacts implements BaseArtifactService {
         part,
         ...(customMetadata !== undefined && { customMetadata: customMetadata as JsonObject }),
       };
-      return saved as unknown as Json;
+      return saved;
     };
     // A call of a tool is a step itself.
     const scope = getScope();
-    const saved = (scope === undefined || scope.call !== undefined
-      ? await save()
-      : await this.#turn.step(
-          'artifact',
-          save,
-          nextStep(scope, 'artifact', filename, scope.path),
-        )) as unknown as SavedArtifact;
+    const saved = (
+      scope === undefined || scope.call !== undefined
+        ? await save()
+        : await this.#turn.step('artifact', save, nextStep(scope, 'artifact', filename, scope.path))
+    ) as SavedArtifact;
     this.restore(saved);
     scope?.saved?.push(saved);
     return version;

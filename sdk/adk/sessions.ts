@@ -94,7 +94,7 @@ export async function readRecords(turn: Turn): Promise<EarlierRecord[]> {
 }
 
 function toEarlierRecord({ taskId, turn, steps }: EarlierSteps): EarlierRecord {
-  return { taskId, turn, record: steps.at(-1)?.result as unknown as SessionRecord | undefined };
+  return { taskId, turn, record: steps.at(-1)?.result as SessionRecord | undefined };
 }
 
 /** Brings the sessions to where the last turn of the context has left them. */

@@ -27,14 +27,14 @@ const durable = new WeakSet<BaseTool>();
 /** How long a long-running tool is waited for: the default of `turn.callback`. */
 const defaultPendingSeconds = 7 * 86_400;
 
-interface Recorded {
+type Recorded = {
   result?: Json;
   error?: { name: string; message: string };
   actions: JsonObject;
   saved?: SavedArtifact[];
   /** The tool sends its result to its callback. */
   pending?: true;
-}
+};
 
 /** Replaces `runAsync` of a tool, which outside of turns runs as before. */
 export function makeDurable(tool: BaseTool): void {
@@ -98,12 +98,12 @@ async function runInStep(
         step.signal.throwIfAborted();
         const result: Recorded = { ...outcome, actions: toJson({ ...toolContext.actions }) as JsonObject };
         if (call.isCallbackUsed()) result.pending = true;
-        return result as unknown as Json;
+        return result;
       },
       { ...nextStep(scope, 'tool', tool.name, path), sideEffects: true },
     ),
   );
-  const { result, error, actions, saved = [], pending } = recorded as unknown as Recorded;
+  const { result, error, actions, saved = [], pending } = recorded as Recorded;
   if (!hasRun) {
     repeat(actions, toolContext);
     for (const artifact of saved) scope.restoreArtifact(artifact);

@@ -88,7 +88,6 @@ export function durable(turn: Turn): Durable {
 }
 
 /** They may be getters of the model's class. */
-function readBatchLimits(model: EmbeddingModelLike): object {
-  const { maxEmbeddingsPerCall, supportsParallelCalls } = model as unknown as Record<string, unknown>;
+function readBatchLimits({ maxEmbeddingsPerCall, supportsParallelCalls }: EmbeddingModelLike): object {
   return { maxEmbeddingsPerCall, supportsParallelCalls };
 }

@@ -56,7 +56,7 @@ export function wrapTool<T extends ToolLike>(
         return { error: describe(error) } satisfies Outcome;
       }
     };
-    const outcome = (await calls.tool(name, identity, sideEffects, run)) as unknown as Outcome;
+    const outcome = (await calls.tool(name, identity, sideEffects, run)) as Outcome;
     if ('error' in outcome) throw toError(outcome.error);
     return outcome.output === undefined ? undefined : decode(outcome.output);
   }

@@ -18,6 +18,8 @@ export interface EmbeddingModelLike {
   readonly specificationVersion: string;
   readonly provider: string;
   readonly modelId: string;
+  readonly maxEmbeddingsPerCall?: unknown;
+  readonly supportsParallelCalls?: unknown;
   doEmbed(options: never): PromiseLike<unknown>;
 }
 

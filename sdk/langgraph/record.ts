@@ -43,7 +43,7 @@ export async function openRecord(
     }
     const { texts, usages } = 'task' in entry ? answer.take(entry.task) : { texts: [], usages: [] };
     if ('task' in entry && texts.length > 0) entry.texts = texts;
-    await append('task' in entry ? 'writes' : 'checkpoint', entry as unknown as Json, usages);
+    await append('task' in entry ? 'writes' : 'checkpoint', entry, usages);
     // The next superstep runs in another process.
     if ('values' in entry) log.stopping.throwIfAborted();
   }
@@ -73,7 +73,7 @@ export async function openRecord(
 }
 
 function toEntry({ name, value }: { name: string; value: Json }): ThreadEntry[] {
-  return entryNames.includes(name) ? [value as unknown as ThreadEntry] : [];
+  return entryNames.includes(name) ? [value as ThreadEntry] : [];
 }
 
 async function readTurnsOfTask(turn: Turn): Promise<ThreadEntry[]> {
@@ -88,7 +88,7 @@ async function readContext(turn: Turn): Promise<ThreadEntry[]> {
   for (const maxTurns of searched) {
     const turns = await turn.readSteps(['checkpoint'], { maxTurns });
     const last = turns.find(({ steps }) => steps.length > 0);
-    if (last !== undefined) return last.steps.map(({ result }) => result as unknown as ThreadEntry);
+    if (last !== undefined) return last.steps.map(({ result }) => result as ThreadEntry);
   }
   return [];
 }

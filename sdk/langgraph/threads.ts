@@ -3,7 +3,7 @@ import { restore, type Recorded, type Stored } from './values.ts';
 
 export type Version = number | string;
 
-export interface CheckpointEntry {
+export type CheckpointEntry = {
   thread: string;
   ns: string;
   id: string;
@@ -15,9 +15,9 @@ export interface CheckpointEntry {
   values: [string, Version, Recorded][];
   /** The nodes of the graph, and the tools of each: see shape.ts. */
   shape?: Record<string, string[]>;
-}
+};
 
-export interface WritesEntry {
+export type WritesEntry = {
   thread: string;
   ns: string;
   id: string;
@@ -27,7 +27,7 @@ export interface WritesEntry {
   writes: [number, string, Stored][];
   /** The texts of the task's model calls, as clients have them. */
   texts?: string[];
-}
+};
 
 export type ThreadEntry = CheckpointEntry | WritesEntry | { deleted: string };
 

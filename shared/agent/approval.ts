@@ -19,12 +19,12 @@ import { canonicalHash } from './canonical-hash.ts';
 
 export { approvalExtension };
 
-export interface ApprovalRequest {
+export type ApprovalRequest = {
   id: string;
   tool: string;
   arguments: JsonObject;
   argumentsHash: string;
-}
+};
 
 const Text = v.string('must be a string');
 const Decision = v.object(

@@ -67,7 +67,7 @@ export function parseEncryptionKeys(text: string): { keys: EncryptionKeys; probl
     }
   }
   // Splitting yields at least one entry, and each entry became a key or a problem.
-  return { keys: keys as unknown as EncryptionKeys, problems };
+  return { keys: keys as [EncryptionKey, ...EncryptionKey[]], problems };
 }
 
 /** Like `parseEncryptionKeys`. @throws {DecryptionError} listing every problem */

@@ -1,12 +1,13 @@
 /**
  * Messages between clients and agents, in the JSON form of A2A 1.0 (specification section 4.1). The same form
- * is stored, streamed and delivered, so that a message is serialised once.
+ * is stored, streamed and delivered, so that a message is serialised once. Types, because an interface is not assignable to
+ * JsonObject.
  */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
 /** One piece of content: exactly one of `text`, `raw` (base64), `url` or `data` is set (4.1.6). */
-export interface Part {
+export type Part = {
   text?: string;
   raw?: string;
   url?: string;
@@ -14,11 +15,11 @@ export interface Part {
   mediaType?: string;
   filename?: string;
   metadata?: JsonObject;
-}
+};
 
 export type Role = 'ROLE_USER' | 'ROLE_AGENT';
 
-export interface Message {
+export type Message = {
   messageId: string;
   role: Role;
   parts: Part[];
@@ -27,17 +28,17 @@ export interface Message {
   metadata?: JsonObject;
   extensions?: string[];
   referenceTaskIds?: string[];
-}
+};
 
 /** An output of a task. `artifactId` is unique within its task (4.1.7). */
-export interface Artifact {
+export type Artifact = {
   artifactId: string;
   parts: Part[];
   name?: string;
   description?: string;
   metadata?: JsonObject;
   extensions?: string[];
-}
+};
 
 /** Returns the text of all text parts, joined by newlines. Other parts are skipped. */
 export function textOf(parts: readonly Part[]): string {

@@ -3,7 +3,6 @@
  * reads them. Such texts are cut, and are between marks that they cannot contain, because each answer has marks of its own.
  */
 import { randomBytes } from 'node:crypto';
-import type { Json, JsonObject } from '../domain/message.ts';
 import type { Held } from '../domain/views.ts';
 import { ToolError } from './errors.ts';
 import type { Answer } from './tool.ts';
@@ -22,7 +21,7 @@ export const quoteNote =
  * @param quoted lines with texts of others
  */
 export function createAnswer(
-  data: JsonObject,
+  data: Answer['data'],
   head: readonly string[],
   quoted: readonly string[] = [],
 ): Answer {
@@ -62,11 +61,15 @@ export function sliceWhole(text: string, max: number): string {
 }
 
 /** Returns a value of JSON whose texts are cut. */
-export function cutTexts(value: Json, max = maxQuoteChars): Json {
+export function cutTexts<T>(value: T, max = maxQuoteChars): T {
+  return cutAny(value, max) as T;
+}
+
+function cutAny(value: unknown, max: number): unknown {
   if (typeof value === 'string') return cut(value, max);
-  if (Array.isArray(value)) return value.map((item) => cutTexts(item, max));
+  if (Array.isArray(value)) return value.map((item) => cutAny(item, max));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, cutTexts(item, max)]));
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, cutAny(item, max)]));
 }
 
 /** Returns a number with its noun: `1 task`, `2 tasks`. */

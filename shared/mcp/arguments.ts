@@ -28,10 +28,18 @@ export type Values<A extends Arguments> = {
     Types[A[Name]['type']] | (A[Name] extends { isRequired: true } ? never : undefined);
 };
 
+/** The JSON Schema of an object. */
+export type ObjectSchema = {
+  type: 'object';
+  properties: Record<string, JsonObject>;
+  required?: string[];
+  additionalProperties?: false;
+};
+
 /** A string is an id, a name or a condition. */
 const maxChars = 1_000;
 
-export function toInputSchema(args: Arguments): JsonObject {
+export function toInputSchema(args: Arguments): ObjectSchema {
   const entries = Object.entries(args);
   const required = entries.filter(([, { isRequired }]) => isRequired).map(([name]) => name);
   return {

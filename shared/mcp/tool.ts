@@ -4,7 +4,7 @@
  * HTTP, so that it has the rights and the audit of those routes and no others.
  */
 import type { JsonObject } from '../domain/message.ts';
-import { readArguments, toInputSchema, type Arguments, type Values } from './arguments.ts';
+import { readArguments, toInputSchema, type Arguments, type ObjectSchema, type Values } from './arguments.ts';
 
 /** A request to a route of an extension. */
 export interface RouteCall {
@@ -30,7 +30,7 @@ export type CallRoute = (call: RouteCall) => Promise<unknown>;
 /** The same content twice: `text` for the model, `data` for programs. */
 export interface Answer {
   text: string;
-  data: JsonObject;
+  data: Record<string, unknown>;
 }
 
 /** Effects of a tool on the system (MCP 2026-07-28, server/tools, "ToolAnnotations"). */
@@ -47,8 +47,8 @@ export interface ToolDefinition {
   name: string;
   title: string;
   description: string;
-  inputSchema: JsonObject;
-  outputSchema: JsonObject;
+  inputSchema: ObjectSchema;
+  outputSchema: ObjectSchema;
   annotations: Effect & { title: string; openWorldHint: false };
 }
 
@@ -65,7 +65,7 @@ interface ToolSpec<A extends Arguments> {
   effect: Effect;
   args: A;
   /** The fields of `data`; all are optional. */
-  output: Readonly<Record<string, JsonObject>>;
+  output: Record<string, JsonObject>;
   run: (args: Values<A>, callRoute: CallRoute) => Promise<Answer>;
 }
 

@@ -50,7 +50,7 @@ export function toAnswers({ parts }: ChatMessage, task: Task): Outgoing | undefi
     (approved ? outgoing.approved : outgoing.refused).push(id);
   }
   if (results.length > 0) {
-    const data = { [clientToolsKey]: { results: results as unknown as Json } };
+    const data = { [clientToolsKey]: { results } };
     outgoing.parts.push({ data, mediaType: 'application/json' });
   }
   return outgoing.parts.length === 0 ? undefined : { ...outgoing, metadata };

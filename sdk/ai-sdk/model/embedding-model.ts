@@ -30,8 +30,7 @@ export async function embed(
       });
       return encode(result);
     },
-    (result) =>
-      toUsage((result as unknown as { usage?: SdkUsage }).usage, model.modelId, calls.turn.definition),
+    (result) => toUsage((result as { usage?: SdkUsage }).usage, model.modelId, calls.turn.definition),
   );
   return decode(recorded) as Record<string, unknown>;
 }

@@ -31,8 +31,7 @@ export async function generate(calls: Calls, model: AnyModel, options: CallOptio
       });
       return encode({ ...result, response: describeResponse(response) });
     },
-    (result) =>
-      toUsage((result as unknown as { usage?: SdkUsage }).usage, model.modelId, calls.turn.definition),
+    (result) => toUsage((result as { usage?: SdkUsage }).usage, model.modelId, calls.turn.definition),
   );
   return decode(recorded) as JsonFields;
 }

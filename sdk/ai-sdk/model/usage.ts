@@ -5,14 +5,14 @@ import type { ModelUsage } from '#shared/domain/usage.ts';
 import { toModelUsage } from '#services/worker/agent/gemini/model/cost.ts';
 
 /** Specification version 2 counts flat, versions 3 and 4 by kind. */
-export interface SdkUsage {
+export type SdkUsage = {
   inputTokens?: number | { total?: number; cacheRead?: number };
   outputTokens?: number | { total?: number; reasoning?: number };
   reasoningTokens?: number;
   cachedInputTokens?: number;
   /** The only count of embeddings. */
   tokens?: number;
-}
+};
 
 /**
  * @param usage as the model reported it

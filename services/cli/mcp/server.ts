@@ -3,7 +3,7 @@
  * It ends with its client, which closes stdin.
  */
 import { readFileSync } from 'node:fs';
-import { Server, type CallToolResult, type Tool } from '@modelcontextprotocol/server';
+import { Server, type CallToolResult } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import { describeFailure } from '#shared/mcp/answer.ts';
 import { ToolError } from '#shared/mcp/errors.ts';
@@ -40,7 +40,7 @@ function createServer(
     { capabilities: { tools: {} }, instructions },
   );
   server.setRequestHandler('tools/list', () => ({
-    tools: tools.map(({ definition }) => definition as unknown as Tool),
+    tools: tools.map(({ definition }) => definition),
   }));
   server.setRequestHandler('tools/call', async ({ params: { name, arguments: args } }) => {
     const tool = tools.find(({ definition }) => definition.name === name);

@@ -1,5 +1,4 @@
 /** Tools that change tasks. They take explicit ids, and the owner of tasks that are not the caller's. */
-import type { JsonObject } from '../../domain/message.ts';
 import { tasksExtension } from '../../domain/views.ts';
 import { createAnswer, line, quantity, quoteNote } from '../answer.ts';
 import { ToolError } from '../errors.ts';
@@ -94,5 +93,5 @@ async function change(
   }
   const head =
     body['dryRun'] === true ? 'Nothing was changed. It would be:' : `${quantity(results.length, 'task')}:`;
-  return createAnswer({ results: results as unknown as JsonObject[] }, [head], lines);
+  return createAnswer({ results }, [head], lines);
 }

@@ -118,7 +118,7 @@ export const getTask = defineTool({
     const { message, statusMessage, lastError, state, held, artifacts, artifactsLeftOut, ...head } = task;
     const fields = Object.entries(head).map(([name, value]) => `${name}: ${String(value)}`);
     return createAnswer(
-      { ...(task as unknown as JsonObject), state: toStateName(state) },
+      { ...task, state: toStateName(state) },
       [
         `Task ${taskId} is ${toStateName(state)}.`,
         ...(artifactsLeftOut === 0 ? [] : [`${quantity(artifactsLeftOut, 'artifact')} left out.`]),
@@ -169,7 +169,7 @@ export const getSteps = defineTool({
       {
         taskId,
         turn: page.turn,
-        steps: steps as unknown as JsonObject[],
+        steps,
         ...(nextPageToken !== '' && { nextPageToken }),
       },
       [`Turn ${page.turn} of task ${taskId}: ${quantity(steps.length, 'step')}.`, ...more],

@@ -1,5 +1,4 @@
 /** Tools about webhooks: those of all tasks or of one, their deliveries with the last error, and a redelivery. */
-import type { JsonObject } from '../../domain/message.ts';
 import { webhooksExtensionUri } from '../../webhooks/extension.ts';
 import { createAnswer, cut, line, quantity, quoteNote } from '../answer.ts';
 import type { Values } from '../arguments.ts';
@@ -89,7 +88,7 @@ export const listWebhooks = defineTool({
       ...(webhook.lastAttempt && { lastAttempt: cutAttempt(webhook.lastAttempt) }),
     }));
     return createAnswer(
-      { webhooks: shown as unknown as JsonObject[], ...(nextPageToken !== '' && { nextPageToken }) },
+      { webhooks: shown, ...(nextPageToken !== '' && { nextPageToken }) },
       [
         `${quantity(shown.length, 'webhook')}.`,
         ...(nextPageToken === '' ? [] : [`There are more: pass pageToken ${nextPageToken}`]),
@@ -156,7 +155,7 @@ export const listDeliveries = defineTool({
     return createAnswer(
       {
         webhook,
-        deliveries: deliveries as unknown as JsonObject[],
+        deliveries,
         ...(nextPageToken !== '' && { nextPageToken }),
       },
       [

@@ -23,7 +23,7 @@ export function findMembers<Name extends string>(
   text: string,
   ...names: readonly Name[]
 ): Record<Name, string[]> {
-  const members = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, string[]>;
+  const members = Object.fromEntries<string[]>(names.map((name) => [name, []])) as Record<Name, string[]>;
   let depth = 0;
   /** The name and the start of the value that is being passed, if it has one of the names. */
   let name: Name | undefined;

@@ -4,7 +4,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { readStepsOfAnyOwner, type StoredStep } from '#shared/db/ops/steps.ts';
 import { readTaskOfAnyOwner } from '#shared/db/ops/task.ts';
 import { isUuid } from '#shared/domain/ids.ts';
-import type { Artifact, Json, JsonObject, Message } from '#shared/domain/message.ts';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { OpsStep, OpsSteps, OpsTask } from '#shared/domain/views.ts';
 import { cut, sliceWhole, cutTexts } from '#shared/mcp/answer.ts';
 import { HttpRequestError } from '../../handler/errors.ts';
@@ -35,13 +35,11 @@ export const stepsParameters = {
 export async function getTask({ db }: TaskParts, { path, query }: ExtensionCall): Promise<OpsTask> {
   const { message, statusMessage, artifacts, ...task } = await readTask(db, path['taskId'] ?? '');
   const chars = readCount(query, 'maxChars', maxChars) ?? defaultChars;
-  const cutAll = <T extends Message | Artifact>(whole: T): T =>
-    cutTexts(whole as unknown as Json, chars) as unknown as T;
   return {
     ...task,
-    ...(message !== undefined && { message: cutAll(message) }),
-    ...(statusMessage !== undefined && { statusMessage: cutAll(statusMessage) }),
-    artifacts: artifacts.map(cutAll),
+    ...(message !== undefined && { message: cutTexts(message, chars) }),
+    ...(statusMessage !== undefined && { statusMessage: cutTexts(statusMessage, chars) }),
+    artifacts: cutTexts(artifacts, chars),
   };
 }
 

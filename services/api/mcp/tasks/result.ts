@@ -39,7 +39,7 @@ export function toTaskView(task: TaskJson): JsonObject {
     ...(text !== '' && { text }),
     ...(data.length > 0 && { data }),
     ...(files.length > 0 && { files }),
-    ...(approvals.length > 0 && { approvals: approvals as unknown as Json }),
+    ...(approvals.length > 0 && { approvals }),
   };
 }
 
@@ -52,7 +52,7 @@ export function getApprovalRequests({ status: { state, message } }: TaskJson): A
 function readRequests(data: Json | undefined): ApprovalRequest[] {
   const content = isObject(data) ? data[approvalExtension] : undefined;
   const requests = isObject(content) ? content['requests'] : undefined;
-  return Array.isArray(requests) ? (requests as unknown as ApprovalRequest[]) : [];
+  return Array.isArray(requests) ? (requests as ApprovalRequest[]) : [];
 }
 
 /** The artifacts, and the message of the status: an answer, a question or a reason. Progress is shown if nothing else is. */

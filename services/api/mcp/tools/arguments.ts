@@ -123,6 +123,6 @@ export function toParts({ text, files = [], data }: Pick<Content, 'text' | 'file
 export function toDecisionPart(
   decisions: NonNullable<v.InferOutput<typeof AnswerArguments>['decisions']>,
 ): Part {
-  const data: JsonObject = { [approvalExtension]: { decisions: decisions as unknown as Json } };
+  const data: JsonObject = { [approvalExtension]: { decisions } };
   return { data, mediaType: 'application/json' };
 }

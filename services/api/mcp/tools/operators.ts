@@ -35,7 +35,7 @@ export class OperatorTools {
 
   list(context: ServerCallContext): Tool[] {
     if (!isOperator(context)) return [];
-    return [...this.#tools.values()].map(({ definition }) => definition as unknown as Tool);
+    return [...this.#tools.values()].map(({ definition }) => definition);
   }
 
   /** Returns undefined for callers without the scope too. That such a one tried is audited, as over HTTP. */
