@@ -87,3 +87,4 @@ export function defineTool<const A extends Arguments>(spec: ToolSpec<A>): OpsToo
 export const text: JsonObject = { type: 'string' };
 export const count: JsonObject = { type: 'integer' };
 export const objects: JsonObject = { type: 'array', items: { type: 'object' } };
+export const texts: JsonObject = { type: 'array', items: { type: 'string' } };

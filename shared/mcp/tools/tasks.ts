@@ -22,7 +22,8 @@ import {
 } from '../routes.ts';
 import { parseStep } from '../step-name.ts';
 import { parseSince, sinceHint } from '../time.ts';
-import { count, defineTool, objects, reads, text } from '../tool.ts';
+import { count, defineTool, objects, reads, text, texts } from '../tool.ts';
+import { fitContents, maxContentChars } from './task-contents.ts';
 
 export const listTasks = defineTool({
   name: 'ops_list_tasks',
@@ -111,17 +112,19 @@ export const getTask = defineTool({
     turn: count,
     artifacts: objects,
     artifactsLeftOut: count,
+    leftOut: texts,
   },
   run: async ({ taskId, maxChars }, callRoute) => {
     const call = { method: 'GET', extension: operatorExtension, route: '/ops/tasks/:taskId' } as const;
-    const task = (await callRoute({ ...call, path: { taskId }, query: { maxChars } })) as OpsTask;
-    const { message, statusMessage, lastError, state, held, artifacts, artifactsLeftOut, ...head } = task;
+    const whole = (await callRoute({ ...call, path: { taskId }, query: { maxChars } })) as OpsTask;
+    const { task, leftOut } = fitContents(whole);
+    const { message, statusMessage, lastError, state, held, artifacts, artifactsLeftOut: _, ...head } = task;
     const fields = Object.entries(head).map(([name, value]) => `${name}: ${String(value)}`);
     return createAnswer(
-      { ...task, state: toStateName(state) },
+      { ...task, state: toStateName(state), ...(leftOut.length > 0 && { leftOut }) },
       [
         `Task ${taskId} is ${toStateName(state)}.`,
-        ...(artifactsLeftOut === 0 ? [] : [`${quantity(artifactsLeftOut, 'artifact')} left out.`]),
+        ...(leftOut.length === 0 ? [] : [`Left out: ${leftOut.join(', ')}. ${howToReadMore(taskId)}`]),
       ],
       [
         ...fields,
@@ -136,6 +139,10 @@ export const getTask = defineTool({
     );
   },
 });
+
+function howToReadMore(taskId: string): string {
+  return `Contents have at most ${maxContentChars} characters here. With a lower maxChars, each text is shorter and more of them fit. GET /ops/tasks/${taskId} of the operator extension returns more, and GetTask returns all to the owner.`;
+}
 
 export const getSteps = defineTool({
   name: 'ops_steps',

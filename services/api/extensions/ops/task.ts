@@ -33,10 +33,11 @@ export const stepsParameters = {
 };
 
 export async function getTask({ db }: TaskParts, { path, query }: ExtensionCall): Promise<OpsTask> {
-  const { message, statusMessage, artifacts, ...task } = await readTask(db, path['taskId'] ?? '');
+  const { message, statusMessage, artifacts, lastError, ...task } = await readTask(db, path['taskId'] ?? '');
   const chars = readCount(query, 'maxChars', maxChars) ?? defaultChars;
   return {
     ...task,
+    ...(lastError !== undefined && { lastError: cut(lastError, chars) }),
     ...(message !== undefined && { message: cutTexts(message, chars) }),
     ...(statusMessage !== undefined && { statusMessage: cutTexts(statusMessage, chars) }),
     artifacts: cutTexts(artifacts, chars),

@@ -91,8 +91,31 @@ export function testTasks(getRig: () => OpsRig): void {
     assert.deepEqual([artifacts.length, artifactsLeftOut], [2, 1]);
     assert.match(artifacts[0].parts[0].text, /^The answer\. x+ \[cut: 2000 of 3012 characters\]$/);
     const { head, data } = splitMarked(result);
-    assert.match(head, /1 artifact left out/);
+    assert.match(head, /Left out: 1 artifact\. /);
     assert.match(data, /^artifact answer: \[{"text":"The answer/m);
+  });
+
+  test('bound the contents of a task, and say what is left out and how to read it', async () => {
+    const { api, call, send } = getRig();
+    const taskId = await send();
+    const lastError = 'e'.repeat(100_000);
+    await sql`update tasks set last_error = ${lastError} where id = ${taskId}`.execute(api.db);
+    const turn = await playTurn(api.db, taskId);
+    // Not cut, because none of its texts is long.
+    const numbers = Array.from({ length: 10_000 }, (_none, number) => number);
+    await turn.artifact([{ text: 'first' }, { data: { numbers } }, { text: 'third' }]);
+    for (let n = 0; n < 19; n++) await turn.artifact([{ text: 'y'.repeat(3_000) }]);
+    await turn.end({ state: 'TASK_STATE_COMPLETED' });
+    const result = await call('ops_get_task', { taskId });
+    const { structuredContent } = result;
+    assert.ok(JSON.stringify(structuredContent).length < 36_000);
+    assert.deepEqual(structuredContent.artifacts[0].parts, [{ text: 'first' }]);
+    assert.deepEqual(structuredContent.leftOut, ['2 of 3 parts of artifact 1', '5 artifacts']);
+    const { head, data } = splitMarked(result);
+    assert.match(head, /Left out: 2 of 3 parts of artifact 1, 5 artifacts\. .* GET \/ops\/tasks\/[\w-]+ of /);
+    assert.doesNotMatch(data, /\[cut: the rest of/);
+    const shorter = await call('ops_get_task', { taskId, maxChars: 100 });
+    assert.deepEqual(shorter.structuredContent.leftOut, ['2 of 3 parts of artifact 1']);
   });
 
   test('show what steps have recorded, and mark it as data', async () => {
