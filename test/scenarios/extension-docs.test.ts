@@ -13,6 +13,7 @@ import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { runNode } from '../support/processes/processes.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
+import type { AnyJson } from '../support/clients/any-json.ts';
 
 const folder = new URL('../../docs/extensions/', import.meta.url);
 const skip = spawnSync('curl', ['--version']).status !== 0 && 'curl is not installed';
@@ -20,8 +21,7 @@ const approval = 'https://longhaul.dev/ext/approval/v1';
 
 interface Answer {
   status: number;
-  // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-  body: any;
+  body: AnyJson;
 }
 
 describe('docs/extensions', { skip }, () => {

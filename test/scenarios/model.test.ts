@@ -13,6 +13,7 @@ import { freePort } from '../support/network/ports.ts';
 import { startScriptedStack } from '../support/services/scripted-stack.ts';
 import { isEventStream, readSse } from '../support/clients/sse.ts';
 import { waitFor } from '../support/wait-for.ts';
+import type { AnyJson } from '../support/clients/any-json.ts';
 
 const seed = Number(process.env['MODEL_SEED'] ?? 20_261_122);
 const replay = 'https://longhaul.dev/ext/replay/v1';
@@ -63,8 +64,7 @@ interface Known {
 
 interface StreamEvent {
   id: number;
-  // oxlint-disable-next-line typescript/no-explicit-any -- events are read field by field, as a client would
-  result: any;
+  result: AnyJson;
 }
 
 const terminal = /COMPLETED|FAILED|CANCELED|REJECTED/;

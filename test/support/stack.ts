@@ -22,6 +22,7 @@ import { callJsonRpc, type JsonRpcAnswer } from './clients/json-rpc.ts';
 import { freePort } from './network/ports.ts';
 import { runNode, type RunningProcess } from './processes/processes.ts';
 import { waitFor } from './wait-for.ts';
+import type { AnyJson } from './clients/any-json.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 
@@ -63,8 +64,7 @@ export interface Stack {
 export interface TaskJson {
   id: string;
   contextId: string;
-  // oxlint-disable-next-line typescript/no-explicit-any -- see JsonRpcAnswer
-  status: { state: string; message?: any };
+  status: { state: string; message?: AnyJson };
   artifacts?: { artifactId: string; parts: { text?: string }[] }[];
   history?: { messageId: string; parts: { text?: string }[] }[];
   metadata?: Record<string, unknown>;

@@ -10,6 +10,7 @@ import { type Cleanup, createSuiteCleanup } from '../../support/cleanup.ts';
 import { callJsonRpc, postJsonRpc } from '../../support/clients/json-rpc.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
+import type { AnyJson } from '../../support/clients/any-json.ts';
 
 const cardPath = '/.well-known/agent-card.json';
 const jwksPath = '/.well-known/jwks.json';
@@ -26,8 +27,7 @@ describe('the agent card', () => {
     return fetch(`${stack.apiUrl}${pathname}`, { headers });
   }
 
-  // oxlint-disable-next-line typescript/no-explicit-any -- the card is read field by field, as a client would
-  async function readCard(): Promise<any> {
+  async function readCard(): Promise<AnyJson> {
     return (await get(cardPath)).json();
   }
 

@@ -15,9 +15,7 @@ import { startApiServer } from '../../support/services/api-server.ts';
 import { checkAnswers } from '../../support/clients/openapi.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { noLimits, unlimitedQuotas } from '../../support/services/quotas.ts';
-
-// oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-type Json = any;
+import type { AnyJson as Json } from '../../support/clients/any-json.ts';
 
 const { db } = await connectToTestDatabase();
 const message = { role: 'ROLE_USER', parts: [{ text: 'hello' }] };

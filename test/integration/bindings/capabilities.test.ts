@@ -12,14 +12,14 @@ import {
   type RawBinding,
 } from '../../support/clients/raw-bindings.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
+import type { AnyJson } from '../../support/clients/any-json.ts';
 
 const extension = 'https://example.com/ext/terms/v1';
 
 interface Api {
   url: string;
   bindings: RawBinding[];
-  // oxlint-disable-next-line typescript/no-explicit-any -- the card is read field by field, as a client would
-  card: any;
+  card: AnyJson;
 }
 
 describe('capabilities', () => {

@@ -7,6 +7,7 @@ import { InternalError } from '#services/api/handler/errors.ts';
 import { QuotaExceededError } from '#services/api/limits/quota-error.ts';
 import { bodyLimitBytes, getTask, startApiServer } from '../../support/services/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+import type { AnyJson } from '../../support/clients/any-json.ts';
 
 const v03 = { 'a2a-version': '0.3' };
 
@@ -67,8 +68,7 @@ describe('JSON-RPC', () => {
         headers: all,
         body: new Uint8Array(body),
       });
-      // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-      const { error } = (await response.json()) as any;
+      const { error } = (await response.json()) as AnyJson;
       return [response.status, error?.code, error?.message];
     };
     const json = JSON.stringify(createRequest({}, 'Gr\u00fc\u00dfe'));

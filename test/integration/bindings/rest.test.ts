@@ -5,6 +5,7 @@ import { TaskState, type Task } from '@a2a-js/sdk';
 import { bodyLimitBytes, getTask, startApiServer } from '../../support/services/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { checkAnswers } from '../../support/clients/openapi.ts';
+import type { AnyJson } from '../../support/clients/any-json.ts';
 
 interface RequestOptions {
   method?: string;
@@ -36,8 +37,7 @@ describe('HTTP+JSON', () => {
   async function request(path: string, options: RequestOptions = {}) {
     const headers = { 'a2a-version': '1.0', 'content-type': 'application/a2a+json', ...options.headers };
     const response = await fetch(`${url}/a2a/v1${path}`, { ...options, headers });
-    // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-    return { status: response.status, headers: response.headers, json: (await response.json()) as any };
+    return { status: response.status, headers: response.headers, json: (await response.json()) as AnyJson };
   }
 
   // [HTTP_JSON-QP-001]

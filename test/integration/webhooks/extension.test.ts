@@ -16,9 +16,8 @@ import { startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver, type Received, toHeaders } from '../../support/webhooks/receiver.ts';
 import { createSigningJwk } from '../../support/webhooks/signing.ts';
+import type { AnyJson as Json } from '../../support/clients/any-json.ts';
 
-// oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-type Json = any;
 const header = 'Longhaul-Webhook-Options';
 const terminal = 'TASK_STATE_COMPLETED';
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { retryUnavailable, type Outcome, type RawBinding } from './raw-bindings.ts';
+import type { AnyJson } from './any-json.ts';
 
-// oxlint-disable-next-line typescript/no-explicit-any -- outcomes are read field by field
-export type Steps = Record<string, any>;
+export type Steps = Record<string, AnyJson>;
 
 /** Runs every operation and provokes every error once. Returns the outcomes by the name of the step. */
 export async function runScenario(raw: RawBinding, webhookUrl: string): Promise<Steps> {

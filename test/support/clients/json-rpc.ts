@@ -1,9 +1,9 @@
 /** A minimal JSON-RPC client: it sends requests as given, and returns answers as received. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AnyJson } from './any-json.ts';
 
 export interface JsonRpcAnswer {
-  // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-  result?: any;
+  result?: AnyJson;
   error?: { code: number; message: string; data?: unknown };
 }
 

@@ -1,13 +1,13 @@
 /** A minimal client of MCP: it sends requests as given, and returns answers as received. */
 import { readSse } from './sse.ts';
+import type { AnyJson } from './any-json.ts';
 
 export const modern = '2026-07-28';
 export const tasksExtension = 'io.modelcontextprotocol/tasks';
 /** Capabilities of a client that knows tasks and shows forms. */
 export const knowsTasks = { elicitation: { form: {} }, extensions: { [tasksExtension]: {} } };
 
-// oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-export type Json = any;
+export type Json = AnyJson;
 
 export interface McpAnswer {
   status: number;

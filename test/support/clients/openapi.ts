@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { Cleanup } from '../cleanup.ts';
-
-// oxlint-disable-next-line typescript/no-explicit-any -- documents are read field by field
-type Json = any;
+import type { AnyJson as Json } from './any-json.ts';
 
 export interface OpenApiDocument {
   openapi: string;

@@ -28,9 +28,8 @@ import { credentials, makeGenericClientConstructor, Metadata, type ServiceError 
 import { UnavailableError } from '#services/api/handler/errors.ts';
 import { keepNullData } from '#shared/a2a/translate.ts';
 import { postJsonRpc } from './json-rpc.ts';
+import type { AnyJson as Json } from './any-json.ts';
 
-// oxlint-disable-next-line typescript/no-explicit-any -- responses are read field by field
-type Json = any;
 type Params = Record<string, unknown>;
 type Headers = Record<string, string>;
 

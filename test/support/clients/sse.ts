@@ -1,10 +1,11 @@
 /** Reads server-sent events as they arrive. */
 
+import type { AnyJson } from './any-json.ts';
+
 export interface SseEvent {
   /** The `id` field; undefined: the event has none. */
   id: number | undefined;
-  // oxlint-disable-next-line typescript/no-explicit-any -- events are read field by field, as a client would
-  data: any;
+  data: AnyJson;
 }
 
 /** Yields every event that has data, parsed as JSON. Comments are skipped. */

@@ -5,14 +5,14 @@ import { json } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { connect, UnauthorizedError, type TaskEvent } from 'longhaul/client';
 import { listen } from '../../support/network/listen.ts';
+import type { AnyJson } from '../../support/clients/any-json.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';
 const approval = 'https://longhaul.dev/ext/approval/v1';
 
 interface Call {
   method: string;
-  // oxlint-disable-next-line typescript/no-explicit-any -- requests are read field by field, as an agent would
-  params: any;
+  params: AnyJson;
   headers: IncomingHttpHeaders;
 }
 /** `stream`: events, and whether the connection breaks after them. `status`: answers with this status of HTTP. */

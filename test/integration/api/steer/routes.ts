@@ -25,9 +25,9 @@ import { aliceKey, apiKeysEnv, sha256 } from '../../../support/services/api-keys
 import { startApiServer } from '../../../support/services/api-server.ts';
 import { noLimits, unlimitedQuotas } from '../../../support/services/quotas.ts';
 import { encryptor } from '../../../support/webhooks/webhooks.ts';
+import type { AnyJson } from '../../../support/clients/any-json.ts';
 
-// oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-export type Json = any;
+export type Json = AnyJson;
 
 const { db, pool } = await connectToTestDatabase();
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };

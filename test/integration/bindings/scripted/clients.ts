@@ -17,6 +17,7 @@ import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import { useV03Client } from '../../../support/clients/v03-client.ts';
 import { startReceiver, type Received } from '../../../support/webhooks/receiver.ts';
 import { stack } from './stack.ts';
+import type { AnyJson } from '../../../support/clients/any-json.ts';
 
 const versions = ['1.0', '0.3'] as const;
 const bindings = ['JSONRPC', 'HTTP+JSON', 'GRPC'] as const;
@@ -25,8 +26,7 @@ describe('SDK clients', () => {
   // [BIND-FIELD-001] [CARD-PROTO-001] [CARD-PROTO-002]
   test('find every interface in the card', async () => {
     const card = async (headers: Record<string, string> = {}) =>
-      // oxlint-disable-next-line typescript/no-explicit-any -- the card is read field by field, as a client would
-      (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`, { headers })).json()) as any;
+      (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`, { headers })).json()) as AnyJson;
     const current = await card({ 'a2a-version': '1.0' });
     const offered = current.supportedInterfaces.map(
       (entry: Record<string, string>) => `${entry['protocolBinding']} ${entry['protocolVersion']}`,

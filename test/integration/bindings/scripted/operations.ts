@@ -19,6 +19,7 @@ import {
 } from '../../../support/clients/raw-bindings.ts';
 import { startReceiver } from '../../../support/webhooks/receiver.ts';
 import { grpcPort, stack } from './stack.ts';
+import type { AnyJson } from '../../../support/clients/any-json.ts';
 
 /** The codes of section 5.4 by the reason in google.rpc.ErrorInfo. */
 const codes: Record<string, Record<RawBinding['name'], number>> = {
@@ -166,8 +167,7 @@ describe('the three bindings', () => {
     assert.deepEqual(result.history[0].parts[1], part);
     const rest = await fetch(`${stack.apiUrl}/a2a/v1/tasks/${id}`);
     assert.equal(rest.status, 200);
-    // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-    const task = (await rest.json()) as any;
+    const task = (await rest.json()) as AnyJson;
     assert.deepEqual(task.artifacts[0].parts[0].data.data, { value: null });
   });
 

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { callJsonRpc, postJsonRpc } from '../../../support/clients/json-rpc.ts';
 import { isEventStream, readSse } from '../../../support/clients/sse.ts';
 import { api, stack } from './stack.ts';
+import type { AnyJson } from '../../../support/clients/any-json.ts';
 
 const headers = { 'a2a-version': '' };
 const invalidParams = -32602;
@@ -21,8 +22,7 @@ describe('A2A 0.3', () => {
 
   const rpc = (method: string, params: unknown) => callJsonRpc(stack.apiUrl, method, params, { headers });
 
-  // oxlint-disable-next-line typescript/no-explicit-any -- events are read field by field, as a client would
-  async function stream(method: string, params: unknown): Promise<any[]> {
+  async function stream(method: string, params: unknown): Promise<AnyJson[]> {
     const response = await postJsonRpc(stack.apiUrl, method, params, { headers });
     assert.ok(isEventStream(response), await response.clone().text());
     assert.equal(response.status, 200);
@@ -35,8 +35,7 @@ describe('A2A 0.3', () => {
       headers: { 'content-type': 'application/json' },
     });
     const events = isEventStream(response) ? await collect(response) : undefined;
-    // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-    const json = (events ?? (await response.json())) as any;
+    const json = (events ?? (await response.json())) as AnyJson;
     return { status: response.status, json };
   }
 

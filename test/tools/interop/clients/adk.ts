@@ -1,9 +1,7 @@
 /** The Agent Development Kit of Google: a remote agent in a session of its runner. */
 import assert from 'node:assert/strict';
 import type { InteropClient, Rig } from '../client.ts';
-
-// oxlint-disable-next-line typescript/no-explicit-any -- see Rig
-type Event = any;
+import type { AnyJson as Event } from '../../../support/clients/any-json.ts';
 
 async function createSession({ load, url }: Rig) {
   const { InMemorySessionService, RemoteA2AAgent, Runner } = load('@google/adk');

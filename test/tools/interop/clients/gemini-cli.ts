@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { InteropClient, Rig } from '../client.ts';
+import type { AnyJson } from '../../../support/clients/any-json.ts';
 
 async function connect({ load, url }: Rig) {
   const { A2AClientManager } = load('@google/gemini-cli-core/dist/src/agents/a2a-client-manager.js');
   const manager = new A2AClientManager({ getProxy: () => undefined });
   await manager.loadAgent('remote', { type: 'url', url: `${url}/.well-known/agent-card.json` });
-  // oxlint-disable-next-line typescript/no-explicit-any -- see Rig
-  const send = async (text: string, ids: object = {}): Promise<any[]> => {
+  const send = async (text: string, ids: object = {}): Promise<AnyJson[]> => {
     const events: unknown[] = [];
     for await (const event of manager.sendMessageStream('remote', text, ids)) events.push(event);
     return events;

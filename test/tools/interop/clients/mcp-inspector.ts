@@ -10,12 +10,10 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '../../../support/wait-for.ts';
 import type { Check, InteropClient, Rig } from '../client.ts';
+import type { AnyJson as Json } from '../../../support/clients/any-json.ts';
 
 const eras = ['legacy', 'modern'] as const;
 type Era = (typeof eras)[number];
-// oxlint-disable-next-line typescript/no-explicit-any -- results are read field by field
-type Json = any;
-
 /** Runs a command of the Inspector and returns the JSON that it prints. */
 async function inspect({ url, folder }: Rig, era: Era, method: string, ...options: string[]): Promise<Json> {
   const config = join(mkdtempSync(join(tmpdir(), 'inspector-')), 'mcp.json');
