@@ -20,7 +20,7 @@ const { values, positionals } = parseArgs({
 });
 /** The folders with packages, and the frameworks that are tested with each. */
 const suites: Record<string, readonly string[]> = {
-  highest: ['ai-sdk', 'adk', 'langgraph', 'gateway'],
+  highest: ['ai-sdk', 'adk', 'langgraph', 'gateway', 'pages'],
   'ai-6': ['ai-sdk'],
   lowest: ['ai-sdk', 'langgraph'],
   examples: ['genkit', 'mastra'],
@@ -73,7 +73,7 @@ function describe(folder: string): string {
     .join(', ');
 }
 
-/** The examples are run only: their frameworks bring types of zod of their own. */
+/** Pages and examples are run only: their frameworks bring types of zod of their own. */
 function checkTypes(folder: string): number {
   const tsc = path.join(root, 'node_modules/.bin/tsc');
   // The page of a chat is for browsers.

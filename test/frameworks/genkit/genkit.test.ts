@@ -1,9 +1,14 @@
-/** The example of Genkit, whose worker dies after each step. */
+/** The module of docs/frameworks/genkit.md: its worker dies after each step. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { genkit } from 'genkit';
 import { assertReplays, createTask } from 'longhaul/testing';
-import { createWeatherAgent } from './agent.ts';
+import type { Agent } from 'longhaul/agent';
+import { importPage } from '../support/page.ts';
+
+const page = await importPage<{
+  createWeatherAgent: (ai: ReturnType<typeof genkit>, model: string) => Agent;
+}>('genkit');
 
 const calls: string[] = [];
 const ai = genkit({});
@@ -22,7 +27,7 @@ ai.defineModel({ name: 'scripted', supports: { tools: true, multiturn: true } },
     usage: { inputTokens: 10, outputTokens: 5 },
   };
 });
-const agent = createWeatherAgent(ai, 'scripted');
+const agent = page.createWeatherAgent(ai, 'scripted');
 
 test('Genkit calls each model once if the worker dies after each step', async () => {
   const task = createTask(agent, 'How is the weather?');
@@ -39,4 +44,11 @@ test('Genkit calls each model once if the worker dies after each step', async ()
 
 test('Genkit replays from every prefix of the record', async () => {
   await assertReplays(agent, 'How is the weather?');
+});
+
+test('Genkit runs with the offline model', async () => {
+  const task = createTask(page.default, 'Use weather with {"location": "Paris"}');
+  const { ran } = await task.run();
+  assert.equal(task.state, 'TASK_STATE_COMPLETED', task.messageText);
+  assert.deepEqual(ran, ['model#1', 'tool:weather#1', 'model#2']);
 });

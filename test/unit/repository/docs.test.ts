@@ -150,6 +150,19 @@ describe('the figures of README.md', () => {
   });
 });
 
+describe('docs/frameworks', () => {
+  for (const page of ['adk', 'ai-sdk', 'langgraph']) {
+    // `npm run frameworks` runs the module.
+    test(`${page}.md has the module that its diff results in`, () => {
+      const text = read(`docs/frameworks/${page}.md`);
+      const [, diff = ''] = /^```diff\n(.*?)^```/ms.exec(text) ?? [];
+      const [, module] = /^```ts\n\/\/ agent\.ts\n(.*?)^```/ms.exec(text) ?? [];
+      const lines = diff.split('\n').filter((line) => !line.startsWith('-'));
+      assert.equal(module, lines.map((line) => line.slice(1)).join('\n'));
+    });
+  }
+});
+
 describe('quoted log messages', () => {
   const sources = [...list('services/**/*.ts'), ...list('shared/**/*.ts')].map(read).join('\n');
   const getQuotes = (text: string): string[] =>
