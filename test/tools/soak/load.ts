@@ -22,6 +22,7 @@ export interface MixResult {
   /** Milliseconds, of sends that return at once, and of whole tasks. */
   acceptP99: number;
   wholeP99: number;
+  /** Those that arrived since the result before. */
   webhooks: number;
   /** Webhooks of the tasks that were sent with one: three each. */
   expectedWebhooks: number;
@@ -30,6 +31,7 @@ export interface MixResult {
 
 const dispatcher = new Agent({ connections: 256 });
 const headers = { 'content-type': 'application/json', 'a2a-version': '1.0' };
+/** Webhooks since the last result: some arrive between two jobs. */
 let webhooks = 0;
 const receiver = createServer((incoming, outgoing) => {
   incoming.resume().on('end', () => {
@@ -58,7 +60,6 @@ async function runJob({ url, seconds, rate }: MixJob): Promise<MixResult> {
   const accepts: number[] = [];
   const wholes: number[] = [];
   let [calls, failures, withWebhook] = [0, 0, 0];
-  const before = webhooks;
   const timed = async (times: number[], run: () => Promise<string>) => {
     const from = performance.now();
     const text = await run();
@@ -105,15 +106,17 @@ async function runJob({ url, seconds, rate }: MixJob): Promise<MixResult> {
       times.toSorted((a, b) => a - b),
       0.99,
     ) ?? Number.NaN;
-  return {
+  const result: MixResult = {
     perSecond: (1000 * calls) / (performance.now() - from),
     acceptP99: p99(accepts),
     wholeP99: p99(wholes),
     calls,
-    webhooks: webhooks - before,
+    webhooks,
     expectedWebhooks: 3 * withWebhook,
     failures,
   };
+  webhooks = 0;
+  return result;
 }
 
 serveParent(runJob);

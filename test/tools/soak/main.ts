@@ -30,8 +30,9 @@ if (!(minutes >= 5 && minutes <= 7 * 24 * 60)) {
 /** A sample a minute, at least 30 and at most 300. */
 const samples = Math.min(300, Math.max(30, Math.round(minutes)));
 const sampleSeconds = (60 * minutes) / samples;
-/** Tasks are removed after this share of the run, so that sizes are steady after the first third. */
+/** Tasks, and what finds repeats of their messages, are removed after this share of the run, so that sizes are steady after the first third. */
 const retentionShare = 1 / 6;
+const retentionSeconds = 60 * minutes * retentionShare;
 const judgedFrom = Math.ceil(samples / 3);
 /** After the last sample, in which webhooks of the last calls arrive. */
 const settleSeconds = 10;
@@ -76,7 +77,10 @@ try {
       await run(settleSeconds, 1);
       return all;
     },
-    { RETENTION_DAYS: String((minutes * retentionShare) / 1440) },
+    {
+      RETENTION_DAYS: String(retentionSeconds / 86_400),
+      IDEMPOTENCY_WINDOW_SECONDS: String(Math.ceil(retentionSeconds)),
+    },
   );
 } finally {
   await server.stop();
