@@ -50,7 +50,7 @@ import { createAdmission } from './limits/admission.ts';
 import { ByteRates } from '#shared/runtime/byte-rates.ts';
 import { AuthFailures } from './limits/auth-failures.ts';
 import { createOwnerQuotas } from './limits/owner-quotas.ts';
-import { LargeWork } from '#shared/runtime/large-work.ts';
+import { largeWork } from '#shared/runtime/large-work.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { Receiving } from './limits/receiving.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
@@ -119,7 +119,6 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     log,
   });
   const receiving = new Receiving();
-  const largeWork = new LargeWork();
   const connections = {
     all: limits.connections,
     perAddress: limits.trustedProxies === 0 ? limits.connectionsPerAddress : 0,

@@ -36,7 +36,7 @@ import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import type { WorkerConfig } from '#shared/runtime/config/worker.ts';
 import { registerHealth, shareReadyCheck } from '#shared/runtime/health.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
-import { LargeWork } from '#shared/runtime/large-work.ts';
+import { largeWork } from '#shared/runtime/large-work.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
 import { listen } from '#shared/runtime/listen.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -141,7 +141,6 @@ export async function startWorker(
   const processHeartbeat = startProcessHeartbeat({ db: leaseDb ?? db, worker: config.workerName, log });
   const heartbeat = createLeaseHeartbeat({ db: leaseDb ?? db, leaseSeconds, processHeartbeat, log });
   const memory = new MemoryBudget();
-  const largeWork = new LargeWork();
   const intake = createIntake({
     db,
     agent,
@@ -154,7 +153,7 @@ export async function startWorker(
       databaseFailedAt: () => Math.max(startedAt, failedAt()),
       agentVersions: versions.runs,
     }),
-    readInput: createInputReader(db, { recordBytes, cache: createHistoryCache(memory), largeWork }),
+    readInput: createInputReader(db, { recordBytes, cache: createHistoryCache(memory) }),
     write: createTurnWriter(db, { wakeupGraceSeconds, agentVersion }),
     findEvent: (taskId, after, event) => findEvent(db, taskId, after, event),
     timeOutCallback: (lease, step) => timeOutCallback(db, lease, step),

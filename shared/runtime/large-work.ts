@@ -1,12 +1,16 @@
 /**
- * Makes work that occupies the event loop for long wait for its turn: parsing, hashing and serialising large JSON. Only
- * one piece runs at a time, and after it the event loop is free of such work for twice as long as the piece took, so that
- * large requests get a third of it together. A small request crosses the loop several times, and would otherwise wait for
- * a piece each time. Callers take turns, so that a caller with many large requests does not delay the only one of another.
+ * Makes work that occupies the event loop for long wait for its turn: parsing, hashing, serialising, encrypting and sending
+ * large JSON. Only one piece runs at a time, and after it the event loop is free of such work for twice as long as the piece
+ * took, so that large requests get a third of it together. A small request crosses the loop several times, and would otherwise
+ * wait for a piece each time. Callers take turns, so that a caller with many large requests does not delay the only one of
+ * another.
  */
 
 /** Smaller content takes a millisecond or two, and starts at once. In bytes. */
 export const minLargeBytes = 64 * 1024;
+
+/** Several items in one piece take as much together, unless one alone is larger. */
+const pieceBytes = 256 * 1024;
 
 /** The rest after a piece, as a multiple of its duration. */
 const restFactor = 2;
@@ -29,7 +33,7 @@ export class LargeWork {
    * Resolves when a piece may run. It lasts until it waits for something other than a promise that is already resolved.
    * Nothing is given back.
    *
-   * @param name of the caller, or of its address
+   * @param name of the caller, or of its address, or of a part of the process
    */
   start(name: string): Promise<void> {
     return new Promise((resolve) => {
@@ -38,6 +42,31 @@ export class LargeWork {
       else pieces.push(resolve);
       this.#schedule();
     });
+  }
+
+  /** Counts work that could not wait, such as what holds a connection of a pool: the rest after it is as long as after a piece. */
+  count(ms: number): void {
+    this.#restAfter(this.#now(), ms);
+  }
+
+  #restAfter(endedAt: number, ms: number): void {
+    this.#restsUntil = Math.max(this.#restsUntil, endedAt + Math.min(restFactor * ms, maxRestMs));
+  }
+
+  /**
+   * Returns a function for content that consists of many items, each of which may be small. It resolves when the next item
+   * may be processed, of which it gets the size: with the earlier ones of a piece, as long as they are small together.
+   */
+  pieces(name: string): (bytes: number) => Promise<void> {
+    let bytes = 0;
+    let maxBytes = minLargeBytes;
+    return async (next) => {
+      bytes += next;
+      if (bytes < maxBytes) return;
+      await this.start(name);
+      bytes = next;
+      maxBytes = pieceBytes;
+    };
   }
 
   #schedule(): void {
@@ -61,9 +90,12 @@ export class LargeWork {
     // part of the piece: large work yields to others.
     setImmediate(() => {
       const endedAt = this.#now();
-      this.#restsUntil = endedAt + Math.min(restFactor * (endedAt - startedAt), maxRestMs);
+      this.#restAfter(endedAt, endedAt - startedAt);
       this.#isBusy = false;
       this.#schedule();
     });
   }
 }
+
+/** That of this process, which has one event loop. */
+export const largeWork = new LargeWork();

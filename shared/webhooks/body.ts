@@ -22,7 +22,9 @@ import {
 import type { JsonObject } from '../domain/message.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import { getStateClass, stateClass } from '../domain/task.ts';
+import { measure } from '../domain/sizes.ts';
 import { databaseNow } from '../runtime/clock.ts';
+import { largeWork, minLargeBytes } from '../runtime/large-work.ts';
 import { webhooksExtensionUri } from './extension.ts';
 
 export interface WebhookBody {
@@ -46,6 +48,7 @@ export function isTest(seq: number): boolean {
 
 interface EventKey {
   taskId: string;
+  config: { owner: string };
   /** The number of the event; negative for a test. */
   seq: number;
   /** The first of the events that were merged into this one, or null (see shared/db/webhooks/attempts/coalesce.ts). */
@@ -73,7 +76,7 @@ export type ReadWebhookBody = (event: EventKey, options: BodyOptions) => Promise
 /** Artifacts of a task that is read in a set. Those of larger tasks are read alone, so that a set remains small. */
 const smallTaskBytes = 64 * 1024;
 
-/** Reads small tasks in sets. */
+/** Reads small tasks in sets. Large bodies are built in turn with those of other owners. */
 export function createBodyReader(db: Db): ReadWebhookBody {
   const readSmallTask = createBatcher(
     (keys: readonly Pick<EventKey, 'taskId' | 'seq'>[]) =>
@@ -85,13 +88,13 @@ export function createBodyReader(db: Db): ReadWebhookBody {
   );
 
   async function readTask(
-    { taskId, seq }: EventKey,
+    { taskId, seq, config }: EventKey,
     maxArtifactBytes: number,
   ): Promise<TaskAsOf | undefined> {
     const small = await readSmallTask({ taskId, seq });
     if (small === undefined || small.artifacts !== undefined || maxArtifactBytes <= smallTaskBytes)
       return small;
-    return readTaskAsOf(db, { taskId, seq, maxArtifactBytes });
+    return readTaskAsOf(db, { taskId, owner: config.owner, seq, maxArtifactBytes });
   }
 
   async function openEvent(
@@ -114,6 +117,7 @@ export function createBodyReader(db: Db): ReadWebhookBody {
     const legacy = version === '0.3';
     const sendsTask =
       'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
+    if (measure(payload, minLargeBytes) >= minLargeBytes) await largeWork.start(key.config.owner);
     // Artifacts take several times as much space in events as in a task.
     const forms = sendsTask
       ? toTaskForms(await readTask(key, 4 * maxBytes), facts, legacy ? 0 : maxBytes)

@@ -29,7 +29,7 @@ import { createTaskLister } from '#shared/db/tasks/list.ts';
 import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { markShown, type A2aTask, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks/read.ts';
 import { isUuid } from '#shared/domain/ids.ts';
-import { maxTaskBytes } from '#shared/domain/sizes.ts';
+import { maxTaskBytes, measure } from '#shared/domain/sizes.ts';
 import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import {
@@ -162,8 +162,12 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   }
 
   /** Returns a task as of an earlier event; undefined if it was too large to be sent. */
-  async function readEarlier(id: string, event: number): Promise<Omit<A2aTask, 'history'> | undefined> {
-    const asOf = await readTaskAsOf(db, { taskId: id, seq: event, maxArtifactBytes: maxTaskBytes });
+  async function readEarlier(
+    id: string,
+    owner: string,
+    event: number,
+  ): Promise<Omit<A2aTask, 'history'> | undefined> {
+    const asOf = await readTaskAsOf(db, { taskId: id, owner, seq: event, maxArtifactBytes: maxTaskBytes });
     if (asOf === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
     const { artifacts, ...rest } = asOf;
     return artifacts && { ...rest, artifacts };
@@ -184,6 +188,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       yield replay ? withEventNumber(first, after) : first;
       if (ended) return;
       for await (const event of streamEvents(parts.follower, task.id, after, known, getSignal(context))) {
+        const isLarge = measure(event.payload, minLargeBytes) >= minLargeBytes;
+        if (isLarge) await parts.largeWork.start(getCaller(context).owner);
         streamedEvent.set(context, event.seq);
         if (closesStream(event, known)) streamCloses.set(context, true);
         const response = eventToWire(event.payload);
@@ -251,7 +257,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
             `Last-Event-ID is ${after}, but the last event of task ${request.id} is ${lastEvent}`,
           );
         }
-        const asOf = after === lastEvent ? task : await readEarlier(request.id, after);
+        const asOf =
+          after === lastEvent ? task : await readEarlier(request.id, getCaller(context).owner, after);
         if (asOf === undefined) return { task: taskToWire(task), after: lastEvent, known: lastEvent, ended };
         const history = replay?.after === undefined ? task.history : [];
         const first = taskToWire({ ...asOf, history });

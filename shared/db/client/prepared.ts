@@ -24,12 +24,16 @@ import {
 } from './errors.ts';
 import { clockColumn, type ClockReader } from './clock-readings.ts';
 import { repeatAfterDeadlock } from './deadlock.ts';
+import { largeWork } from '../../runtime/large-work.ts';
 import type { OutageLog } from './outage-log.ts';
 import type { RecentOutcomes } from './recent-outcomes.ts';
 
 const marker = '-- prepared';
 /** Its answer has a transaction's limit of time, so that a silent connection is noticed early. */
 const quickMarker = '-- prepared, quick\n';
+
+/** Copying and sending values for longer than this counts as large work. 8 MB take 10 ms. */
+const largeMs = 2;
 
 /** SQLSTATEs: the statement does not exist; its name exists already; a migration has changed its columns. */
 const notRetained = new Set(['26000', '42P05', '0A000']);
@@ -65,7 +69,7 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
  * that it may not survive (errors.ts). Connections that die without a word tend to die together: after one failed or
  * was silent, all older ones are discarded.
  * Every text that is sent to the database passes here, so this is where null characters are replaced, which
- * PostgreSQL's text cannot store.
+ * PostgreSQL's text cannot store, and where the time for sending large values is counted.
  */
 export function createPreparingPool(
   pool: Pool,
@@ -108,7 +112,13 @@ export function createPreparingPool(
     });
     const query = async (text: string, values: unknown[]) => {
       const isMarked = text.startsWith(marker);
-      const run = () => send(text, values);
+      const run = () => {
+        const startedAt = performance.now();
+        const answer = send(text, values);
+        const ms = performance.now() - startedAt;
+        if (ms >= largeMs) largeWork.count(ms);
+        return answer;
+      };
       const result = await (inTransaction ? run() : repeatAfterDeadlock(run)).catch((error: unknown) => {
         if (isMarked && isPassing(error)) outcomes.failed();
         throw error;

@@ -15,6 +15,7 @@ import {
   type DataKey,
 } from '../../crypto/content-cipher.ts';
 import { LeaseLostError } from '../../domain/errors.ts';
+import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import type { ContentKeys } from './keys.ts';
 
 let current: ContentKeys | undefined;
@@ -160,5 +161,6 @@ function getSealed(value: unknown): string | undefined {
 async function unseal(kind: ContentKind, taskId: string, sealed: string): Promise<string> {
   const [, id = '', encoded = ''] = sealed.split('.');
   const key = await getContentKey(id);
+  if (encoded.length >= minLargeBytes) await largeWork.start('encryption');
   return decryptContent(key, { kind, taskId }, Buffer.from(encoded, 'base64url')).toString('utf8');
 }

@@ -1,6 +1,7 @@
 /** Encrypts what turns write, and decrypts their steps. */
 import type { JsonObject } from '../../domain/message.ts';
 import { interactionStep, type Wait } from '../../domain/wait.ts';
+import { largeWork } from '../../runtime/large-work.ts';
 import type { RecordedWait } from '../turns/turn-content.ts';
 import type { NewEvent, NewStep, TurnEnd, TurnRelease, TurnWrite } from '../turns/turn-write.ts';
 import type { Db } from '../client/pool.ts';
@@ -19,9 +20,11 @@ export async function sealForWait(
   return (await createSealerOfTasks([step.task_id])).json(kind, step.task_id, text);
 }
 
-export async function sealWrite(write: TurnWrite): Promise<TurnWrite> {
+/** @param isLarge the write waits until the event loop is free for it */
+export async function sealWrite(write: TurnWrite, isLarge: boolean): Promise<TurnWrite> {
   const { taskId } = write.lease;
   const sealer = await createSealerOfTasks([taskId]);
+  if (isLarge) await largeWork.start('encryption');
   const { events, steps, finish } = write;
   return {
     ...write,

@@ -4,6 +4,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
@@ -85,7 +86,7 @@ export interface AcceptOptions {
   wakeupGraceSeconds: number;
 }
 
-/** Maximum size of the messages of a set. Larger messages are sent one by one: writing one takes long. */
+/** Maximum size of the messages of a set. */
 const maxSetBytes = 512 * 1024;
 
 /** Resolves to the wake-ups to publish, or to undefined if this message was already sent. */
@@ -94,18 +95,22 @@ export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 export function createAccept(db: Db, options: AcceptOptions): Accept {
   const withoutRepeats = createRepeatGuard();
   const run = async (unsealed: readonly NewTask[]) => {
+    const [first] = unsealed;
+    const large = first !== undefined && isLarge(first) ? first : undefined;
+    if (large !== undefined && areContentsEncrypted()) await largeWork.start(large.owner);
     const tasks = await sealTasks(unsealed);
+    if (large !== undefined) await largeWork.start(large.owner);
     return withoutRepeats((look) => storeTasks(db, options, tasks, look));
   };
-  const acceptSmall = createBatcher(run, {
-    max: 256,
-    lanes: 2,
-    key: (task) => JSON.stringify([task.tenant, task.owner, task.messageId]),
-    size: getSize,
-    maxSize: maxSetBytes,
-  });
-  const acceptLarge = createBatcher(run, { max: 1 });
-  return (task) => (getSize(task) > maxSetBytes ? acceptLarge(task) : acceptSmall(task));
+  const key = (task: NewTask): string => JSON.stringify([task.tenant, task.owner, task.messageId]);
+  const acceptSmall = createBatcher(run, { max: 256, lanes: 2, key, size: getSize, maxSize: maxSetBytes });
+  // Large messages are sent one by one, because each waits until the event loop is free for it.
+  const acceptLarge = createBatcher(run, { max: 1, lanes: 2, key });
+  return (task) => (isLarge(task) ? acceptLarge(task) : acceptSmall(task));
+}
+
+function isLarge(task: NewTask): boolean {
+  return getSize(task) >= minLargeBytes;
 }
 
 function getSize({ message, metadata }: NewTask): number {
@@ -248,9 +253,9 @@ export function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
 }
 
 function selectTasks(tasks: readonly NewTask[]): RawBuilder<unknown> {
-  const [task] = tasks;
-  const isLarge = tasks.length === 1 && task !== undefined && getSize(task) > maxSetBytes;
-  return isLarge ? largeRow(task, inputColumns) : rows('input', tasks, inputColumns);
+  const [task, ...others] = tasks;
+  const isAlone = task !== undefined && others.length === 0;
+  return isAlone && isLarge(task) ? largeRow(task, inputColumns) : rows('input', tasks, inputColumns);
 }
 
 /** The CTE `fresh`: the tasks to store. Each message is recorded, so that its repeats are found. */

@@ -9,12 +9,13 @@ import {
 } from '../../domain/events.ts';
 import type { Artifact, JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
+import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { bigint, int, rows as toRows, uuid } from '../client/rows.ts';
 import { openJson, openList } from '../contents/codec.ts';
 import { toStoredBytes } from '../contents/sizes.ts';
-import { childColumns, toMetadata } from './content.ts';
+import { childColumns, parseList, toMetadata } from './content.ts';
 
 /** A task without its history. */
 export interface TaskAsOf {
@@ -107,10 +108,30 @@ export interface AsOf {
   maxArtifactBytes: number;
 }
 
-/** @returns undefined if the event does not exist */
-export async function readTaskAsOf(db: Db, asOf: AsOf): Promise<TaskAsOf | undefined> {
-  const [task] = await readTasksAsOf(db, [asOf]);
-  return task;
+/**
+ * Reads a task alone. A large one is parsed in turn with those of other owners.
+ *
+ * @returns undefined if the event does not exist
+ */
+export async function readTaskAsOf(
+  db: Db,
+  { owner, ...asOf }: AsOf & { owner: string },
+): Promise<TaskAsOf | undefined> {
+  const [row] = await readRows(db, [asOf]);
+  if (row === undefined) return undefined;
+  const length = (row.artifacts?.length ?? 0) + (row.chunks?.length ?? 0);
+  if (length >= minLargeBytes) await largeWork.start(owner);
+  return toTask(row);
+}
+
+/**
+ * Reads tasks as of events, in one statement. The caller bounds the size of the whole set.
+ *
+ * @returns in the order of `asOf`; undefined for an event that does not exist
+ */
+export async function readTasksAsOf(db: Db, asOf: readonly AsOf[]): Promise<(TaskAsOf | undefined)[]> {
+  const rows = await readRows(db, asOf);
+  return Promise.all(rows.map((row) => row && toTask(row)));
 }
 
 interface Row {
@@ -123,8 +144,9 @@ interface Row {
   child_count: number | null;
   payload: EventPayload;
   fits: boolean;
-  artifacts: Artifact[] | null;
-  chunks: EventPayload[] | null;
+  /** JSON: both may be large. */
+  artifacts: string | null;
+  chunks: string | null;
 }
 
 /** The artifacts of a task that were complete at an event or before. */
@@ -136,12 +158,7 @@ const chunk = sql`from events e
           select 1 ${whole} and a.artifact_id = e.artifact_id and a.seq >= e.seq
         )`;
 
-/**
- * Reads tasks as of events, in one statement. The caller bounds the size of the whole set.
- *
- * @returns in the order of `asOf`; undefined for an event that does not exist
- */
-export async function readTasksAsOf(db: Db, asOf: readonly AsOf[]): Promise<(TaskAsOf | undefined)[]> {
+async function readRows(db: Db, asOf: readonly AsOf[]): Promise<(Row | undefined)[]> {
   const { rows } = await sql<Row>`-- prepared
     with input as (${toRows('input', asOf, {
       task_id: uuid(({ taskId }) => taskId),
@@ -149,8 +166,8 @@ export async function readTasksAsOf(db: Db, asOf: readonly AsOf[]): Promise<(Tas
       max_bytes: bigint(({ maxArtifactBytes }) => toStoredBytes(maxArtifactBytes)),
     })} ${fewRows(asOf.length)})
     select input.task_id, input.seq, t.context_id, t.metadata, t.usage, ${childColumns}, latest.payload, size.fits,
-      case when size.fits then (select json_agg(a.artifact order by a.seq) ${whole}) end as artifacts,
-      case when size.fits then (select json_agg(e.payload order by e.seq) ${chunk}) end as chunks
+      case when size.fits then (select json_agg(a.artifact order by a.seq) ${whole})::text end as artifacts,
+      case when size.fits then (select json_agg(e.payload order by e.seq) ${chunk})::text end as chunks
     from input join tasks t on t.id = input.task_id
     join events this on this.task_id = input.task_id and this.seq = input.seq
     cross join lateral (
@@ -162,9 +179,8 @@ export async function readTasksAsOf(db: Db, asOf: readonly AsOf[]): Promise<(Tas
       select coalesce((select sum(octet_length(a.artifact::text)) ${whole}), 0)
         + coalesce((select sum(octet_length(e.payload::text)) ${chunk}), 0) <= input.max_bytes as fits
     ) size`.execute(db);
-  const tasks = new Map<string, TaskAsOf | undefined>();
-  for (const row of rows) tasks.set(toText(row.task_id, row.seq), await toTask(row));
-  return asOf.map(({ taskId, seq }) => tasks.get(toText(taskId, seq)));
+  const found = new Map(rows.map((row) => [toText(row.task_id, row.seq), row]));
+  return asOf.map(({ taskId, seq }) => found.get(toText(taskId, seq)));
 }
 
 const toText = (taskId: string, seq: number): string => `${taskId} ${seq}`;
@@ -173,9 +189,9 @@ async function toTask(row: Row): Promise<TaskAsOf | undefined> {
   const taskId = row.task_id;
   const latest = await openJson('event', taskId, row.payload);
   if (latest === undefined || !('statusUpdate' in latest)) return undefined;
-  const chunks = await openList('event', taskId, row.chunks ?? []);
+  const chunks = await openList('event', taskId, parseList<EventPayload>(row.chunks));
   const updates = chunks.flatMap((payload) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
-  const artifacts = await openList('artifact', taskId, row.artifacts ?? []);
+  const artifacts = await openList('artifact', taskId, parseList<Artifact>(row.artifacts));
   const metadata = await openJson('metadata', taskId, row.metadata);
   return {
     id: row.task_id,

@@ -5,9 +5,11 @@
  */
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
+import { largeWork } from '../../runtime/large-work.ts';
+import { openTask } from './content.ts';
 import {
   createVersionReader,
-  readTaskSnapshots,
+  readTaskRows,
   type ReadOptions,
   type TaskRead,
   type TaskSnapshot,
@@ -27,10 +29,10 @@ const maxCached = 2_000;
 const maxCachedBytes = 16_384;
 
 /**
- * Content of a task that is read together with others. A set of such reads takes at most 24 MB, and usually far less.
- * Larger tasks are read once more, one by one.
+ * Each of history, artifacts and chunks of a task that is read together with others, so that a set of them remains small.
+ * Larger tasks are read once more, one by one, and are parsed when the event loop is free for them.
  */
-const maxSmallBytes = 256 * 1024;
+const maxSmallBytes = 64 * 1024;
 
 /**
  * Sets of old tasks wait for the disk: a statement reads one page after the other, about ten for each task that is not in
@@ -39,11 +41,11 @@ const maxSmallBytes = 256 * 1024;
 const smallReads = { max: 32, lanes: 4 };
 
 export function createCachedReader(db: Db): ReadCachedTask {
-  const readSmall = createBatcher(
-    (reads: readonly TaskRead[]) => readTaskSnapshots(db, reads, maxSmallBytes),
-    smallReads,
-  );
-  const readLarge = createBatcher((reads: readonly TaskRead[]) => readTaskSnapshots(db, reads), {
+  const readSmall = createBatcher(async (reads: readonly TaskRead[]) => {
+    const rows = await readTaskRows(db, reads, maxSmallBytes);
+    return Promise.all(rows.map((row, index) => row && openTask(row, reads[index]?.options ?? {})));
+  }, smallReads);
+  const readLarge = createBatcher((reads: readonly TaskRead[]) => readTaskRows(db, reads), {
     max: 1,
     lanes: 2,
   });
@@ -60,7 +62,10 @@ export function createCachedReader(db: Db): ReadCachedTask {
 
   async function read(taskRead: TaskRead): Promise<TaskSnapshot | undefined> {
     const found = await readSmall(taskRead);
-    return found?.isCut === true ? readLarge(taskRead) : found;
+    if (found?.isCut !== true) return found;
+    const row = await readLarge(taskRead);
+    await largeWork.start(taskRead.caller.owner);
+    return row && openTask(row, taskRead.options);
   }
 
   return async (caller, taskId, options = {}) => {

@@ -11,7 +11,7 @@ import { maxTaskBytes, measure } from '../../domain/sizes.ts';
 import type { TaskState } from '../../domain/task.ts';
 import { usageMetadata, type Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
-import { openJson, openList } from '../contents/codec.ts';
+import { areContentsEncrypted, openJson, openList } from '../contents/codec.ts';
 import { toContentBytes } from '../contents/sizes.ts';
 
 /** A task in the JSON form of A2A 1.0 (section 4.1.1). */
@@ -43,7 +43,7 @@ export interface TaskSnapshot {
   shown: boolean;
 }
 
-/** A row of `taskColumns`. */
+/** A row of `taskColumns`. What may be large is JSON, which `openTask` parses. */
 export interface TaskRow {
   id: string;
   context_id: string;
@@ -60,9 +60,9 @@ export interface TaskRow {
   last_event: number;
   turn: number;
   last_turn: number;
-  history: Message[] | null;
-  artifacts: Artifact[] | null;
-  open_chunks: EventPayload[] | null;
+  history: string | null;
+  artifacts: string | null;
+  open_chunks: string | null;
   /** Content was left out because it exceeds `max_bytes`. */
   is_cut: boolean;
 }
@@ -106,8 +106,8 @@ export const childColumns = sql`t.children[:${sql.lit(maxListedChildren)}] as ch
 
 /** Selects TaskRow from tasks `t`, gates `g` and the joins of `taskContent`. */
 export const taskColumns: RawBuilder<unknown> = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata,
-  t.usage, ${childColumns}, t.direct, t.shown, g.last_event, g.turn, g.last_turn, history.items as history, artifact.items as artifacts,
-  chunk.items as open_chunks, history.is_cut or artifact.is_cut or chunk.is_cut as is_cut`;
+  t.usage, ${childColumns}, t.direct, t.shown, g.last_event, g.turn, g.last_turn, history.items::text as history,
+  artifact.items::text as artifacts, chunk.items::text as open_chunks, history.is_cut or artifact.is_cut or chunk.is_cut as is_cut`;
 
 /** Joins the content of task `t`, with history_length, include_artifacts and max_bytes of an `input`. */
 export const taskContent: RawBuilder<unknown> = sql.join(
@@ -119,40 +119,71 @@ export const taskContent: RawBuilder<unknown> = sql.join(
   sql``,
 );
 
-/** Decrypts the contents of a row. */
-export async function openTaskRow<R extends TaskRow>(row: R): Promise<R> {
-  const { id } = row;
-  return {
-    ...row,
-    status_message: await openJson('message', id, row.status_message),
-    metadata: await openJson('metadata', id, row.metadata),
-    history: await openList('message', id, row.history),
-    artifacts: await openList('artifact', id, row.artifacts),
-    open_chunks: await openList('event', id, row.open_chunks),
-  };
+/** The length of the JSON that `openTask` parses. */
+export function countJson({ history, artifacts, open_chunks: chunks }: TaskRow): number {
+  return (history?.length ?? 0) + (artifacts?.length ?? 0) + (chunks?.length ?? 0);
 }
 
-/** @param options.historyLength maximum number of messages of the history; undefined: as many as fit */
-export function toSnapshot(
+/**
+ * Parses a row, and decrypts its contents.
+ *
+ * @param options.historyLength maximum number of messages of the history; undefined: as many as fit
+ */
+export async function openTask(
   row: TaskRow,
+  options: { historyLength?: number | undefined },
+): Promise<TaskSnapshot> {
+  const { id } = row;
+  const content: TaskContent = {
+    statusMessage: row.status_message,
+    metadata: row.metadata,
+    history: parseList<Message>(row.history),
+    artifacts: parseList<Artifact>(row.artifacts),
+    chunks: parseList<EventPayload>(row.open_chunks),
+  };
+  if (!areContentsEncrypted()) return toSnapshot(row, content, options);
+  const opened = {
+    statusMessage: await openJson('message', id, content.statusMessage),
+    metadata: await openJson('metadata', id, content.metadata),
+    history: await openList('message', id, content.history),
+    artifacts: await openList('artifact', id, content.artifacts),
+    chunks: await openList('event', id, content.chunks),
+  };
+  return toSnapshot(row, opened, options);
+}
+
+/** Parses an aggregate of JSON values; null is one of none. */
+export function parseList<T>(json: string | null): T[] {
+  return json === null ? [] : (JSON.parse(json) as T[]);
+}
+
+interface TaskContent {
+  statusMessage: Message | null;
+  metadata: JsonObject | null;
+  history: Message[];
+  artifacts: Artifact[];
+  chunks: EventPayload[];
+}
+
+function toSnapshot(
+  row: TaskRow,
+  { statusMessage, metadata, history: messages, artifacts, chunks }: TaskContent,
   { historyLength }: { historyLength?: number | undefined },
 ): TaskSnapshot {
   // The current status message becomes part of the history only when the status changes.
-  const history = (row.history ?? []).filter(({ messageId }) => messageId !== row.status_message?.messageId);
-  const chunks = (row.open_chunks ?? []).flatMap((payload) =>
-    'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
-  );
+  const history = messages.filter(({ messageId }) => messageId !== statusMessage?.messageId);
+  const updates = chunks.flatMap((payload) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
   const task: A2aTask = {
     id: row.id,
     contextId: row.context_id,
     status: {
       state: row.state,
       timestamp: row.status_at.toISOString(),
-      ...(row.status_message !== null && { message: row.status_message }),
+      ...(statusMessage !== null && { message: statusMessage }),
     },
-    artifacts: foldArtifacts(chunks, row.artifacts ?? []),
+    artifacts: foldArtifacts(updates, artifacts),
     history: [],
-    ...toMetadata(row),
+    ...toMetadata({ ...row, metadata }),
   };
   const rest = measure(task);
   const newest = history.slice(historyLength === undefined ? 0 : Math.max(0, history.length - historyLength));

@@ -1,9 +1,10 @@
 /** Files of tasks, stored under the hash of their content. */
 import { sql } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
+import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, createSealerOfTasks, openText } from '../contents/codec.ts';
-import { openSealedFile, openStoredFile, sealFile } from '../contents/files.ts';
+import { openSealedFile, sealFile } from '../contents/files.ts';
 import type { Lease } from '../turns/leases.ts';
 import { ownedBy, type Caller } from './visibility.ts';
 
@@ -27,8 +28,10 @@ export async function storeFile(
   const sealer = await createSealerOfTasks([taskId]);
   const key = sealer.getKey(taskId);
   if (areContentsEncrypted() && key === undefined) throw new LeaseLostError(`task ${taskId} was removed`);
+  if (key !== undefined && content.length >= minLargeBytes) await largeWork.start('encryption');
   const stored = key === undefined ? content : sealFile(key, taskId, content);
   const name = sealer.text('filename', taskId, filename);
+  if (content.length >= minLargeBytes) await largeWork.start('files');
   const { rows } = await sql<{ bytes: number }>`-- prepared
     with gate as (
       update gates g set bytes = g.bytes + case
@@ -103,22 +106,20 @@ export async function openFile(
   };
 }
 
-/** Returns a file of a task that the caller owns (invariant 9). */
+/** Returns a file of a task that the caller owns (invariant 9). It is read in pieces: each occupies the event loop. */
 export async function readFile(
   db: Db,
   caller: Caller,
   location: { taskId: string; hash: string },
 ): Promise<StoredFile | undefined> {
-  const row = await selectFile(db, caller, location)
-    .select(['media_type', 'filename', 'content'])
-    .executeTakeFirst();
-  if (row === undefined) return undefined;
-  const { taskId } = location;
-  return {
-    mediaType: row.media_type,
-    filename: await openText('filename', taskId, row.filename),
-    content: await openStoredFile(taskId, row.content),
-  };
+  const file = await openFile(db, caller, location);
+  if (file === undefined) return undefined;
+  const pieces: Buffer[] = [];
+  for await (const piece of file.content()) {
+    pieces.push(piece);
+    if (piece.length >= minLargeBytes) await largeWork.start(caller.owner);
+  }
+  return { mediaType: file.mediaType, filename: file.filename, content: Buffer.concat(pieces) };
 }
 
 function selectFile(db: Db, caller: Caller, { taskId, hash }: { taskId: string; hash: string }) {

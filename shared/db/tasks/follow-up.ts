@@ -2,6 +2,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { nextStatusAt, seconds } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
@@ -53,6 +54,7 @@ export async function acceptFollowUp(db: Db, options: Options, unsealed: FollowU
   const followUp = areContentsEncrypted() ? await seal(unsealed) : unsealed;
   const { taskId, traceparent } = followUp;
   return retryWhileLocked(async (): Promise<FollowUpResult | typeof locked> => {
+    if (isLarge(followUp)) await largeWork.start(followUp.owner);
     const row = await accept(db, options, followUp);
     if (row.repeat) return { kind: 'repeat' };
     const { turn } = row;
@@ -62,8 +64,13 @@ export async function acceptFollowUp(db: Db, options: Options, unsealed: FollowU
   });
 }
 
+function isLarge({ message }: FollowUp): boolean {
+  return message.length >= minLargeBytes;
+}
+
 async function seal(followUp: FollowUp): Promise<FollowUp> {
   const sealer = await createSealer([followUp]);
+  if (isLarge(followUp)) await largeWork.start(followUp.owner);
   return { ...followUp, message: sealer.json('message', followUp.taskId, followUp.message) };
 }
 

@@ -3,20 +3,13 @@ import { sql } from 'kysely';
 import { isUuid } from '../../domain/ids.ts';
 import { maxTaskBytes } from '../../domain/sizes.ts';
 import type { StateClass } from '../../domain/task.ts';
+import { largeWork } from '../../runtime/large-work.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { areContentsEncrypted } from '../contents/codec.ts';
 import { toStoredBytes } from '../contents/sizes.ts';
 import { boolean, int, rows, text, uuid } from '../client/rows.ts';
-import {
-  openTaskRow,
-  taskColumns,
-  taskContent,
-  toSnapshot,
-  type TaskRow,
-  type TaskSnapshot,
-} from './content.ts';
+import { countJson, openTask, taskColumns, taskContent, type TaskRow, type TaskSnapshot } from './content.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
 export type { A2aTask, TaskSnapshot } from './content.ts';
@@ -51,7 +44,7 @@ export async function readTaskSnapshot(
 }
 
 /**
- * Reads a set of tasks; results are in the order of the reads.
+ * Reads tasks of one caller; results are in the order of the reads. If they are large together, they are parsed in pieces.
  *
  * @param maxBytes limits each of history, artifacts and chunks of one task, as JSON
  */
@@ -60,6 +53,22 @@ export async function readTaskSnapshots(
   reads: readonly TaskRead[],
   maxBytes: number = maxTaskBytes,
 ): Promise<(TaskSnapshot | undefined)[]> {
+  const rows = await readTaskRows(db, reads, maxBytes);
+  const nextTask = largeWork.pieces(reads[0]?.caller.owner ?? '');
+  const snapshots: (TaskSnapshot | undefined)[] = [];
+  for (const [index, row] of rows.entries()) {
+    if (row !== undefined) await nextTask(countJson(row));
+    snapshots.push(row && (await openTask(row, reads[index]?.options ?? {})));
+  }
+  return snapshots;
+}
+
+/** Reads a set of tasks, which `openTask` parses; results are in the order of the reads. */
+export async function readTaskRows(
+  db: Db,
+  reads: readonly TaskRead[],
+  maxBytes: number = maxTaskBytes,
+): Promise<(TaskRow | undefined)[]> {
   const input = rows('input', reads.map(toIndexed), {
     task_id: uuid((read) => read.taskId),
     tenant: text((read) => read.caller.tenant),
@@ -77,10 +86,9 @@ export async function readTaskSnapshots(
     join gates g on g.task_id = t.id
     ${taskContent}
     where t.visible or input.include_hidden`.execute(db);
-  const snapshots: (TaskSnapshot | undefined)[] = reads.map(() => undefined);
-  const opened = areContentsEncrypted() ? await Promise.all(result.rows.map(openTaskRow)) : result.rows;
-  for (const row of opened) snapshots[row.index] = toSnapshot(row, reads[row.index]?.options ?? {});
-  return snapshots;
+  const found: (TaskRow | undefined)[] = reads.map(() => undefined);
+  for (const row of result.rows) found[row.index] = row;
+  return found;
 }
 
 /**

@@ -10,7 +10,7 @@ import { LeaseLostError } from '../../domain/errors.ts';
 import { getStateClass, yieldsToNextTurn } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { databaseNow } from '../../runtime/clock.ts';
-import { minLargeBytes } from '../../runtime/large-work.ts';
+import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
 import { signaledGroups, type SignaledColumn } from '../children/end.ts';
 import { signalParents } from '../children/signal.ts';
@@ -74,18 +74,22 @@ export interface WriterOptions {
 }
 
 export function createTurnWriter(db: Db, options: WriterOptions): WriteTurn {
-  const write = createBatcher((writes: readonly TracedWrite[]) => writeSet(db, options, writes), {
-    max: 128,
-    lanes: 2,
-    key: ({ lease }) => lease.taskId,
-    // A large write is sent alone: what is not part of an array need not be escaped.
-    size: (turnWrite) => (countBytes(turnWrite) < minLargeBytes ? 0 : Infinity),
-  });
+  const run = (writes: readonly TracedWrite[]) => writeSet(db, options, writes);
+  const key = ({ lease }: TracedWrite): string => lease.taskId;
+  const writeSmall = createBatcher(run, { max: 128, lanes: 2, key });
+  // A large write is sent alone: what is not part of an array need not be escaped. It also waits until the event loop is free
+  // for it; the end of another turn must not.
+  const runLarge = async (writes: readonly TracedWrite[]) => {
+    await largeWork.start('writes');
+    return run(writes);
+  };
+  const writeLarge = createBatcher(runLarge, { max: 1, lanes: 2, key });
   return async (turnWrite) => {
-    const sealed = areContentsEncrypted() ? await sealWrite(turnWrite) : turnWrite;
+    const isLarge = countBytes(turnWrite) >= minLargeBytes;
+    const sealed = areContentsEncrypted() ? await sealWrite(turnWrite, isLarge) : turnWrite;
     const traced = { ...sealed, traceparent: activeTraceparent(), bytes: countWriteBytes(turnWrite) };
     const written = await retryWhileLocked(
-      () => write(traced),
+      () => (isLarge ? writeLarge : writeSmall)(traced),
       () => writeLocked(db, options, traced),
     );
     if (written === undefined) throw new LeaseLostError(`lost the lease on task ${turnWrite.lease.taskId}`);

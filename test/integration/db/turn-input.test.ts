@@ -9,7 +9,6 @@ import { createInputReader, type TurnHistory, type TurnInput } from '#shared/db/
 import { createTurnWriter, type NewStep, type WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { textOf } from '#shared/domain/message.ts';
-import { LargeWork } from '#shared/runtime/large-work.ts';
 import {
   claimTask,
   createClaimedTask,
@@ -19,6 +18,7 @@ import {
 } from '../../support/database/new-task.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { observeLargePieces } from '../../support/large-pieces.ts';
 
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 const memory = { maxBytes: 200_000_000, take: async () => undefined };
@@ -231,20 +231,13 @@ describe('the input of a turn', () => {
     const text = 'x'.repeat(100_000);
     const { content, ...claimed } = await createClaimedTask(db, { message: newMessage(text, randomUUID()) });
     assert.equal(content, undefined);
-    const waited: string[] = [];
-    class RecordedWork extends LargeWork {
-      override start(name: string): Promise<void> {
-        waited.push(name);
-        return super.start(name);
-      }
-    }
+    const { started } = observeLargePieces(t);
     const parse = t.mock.method(JSON, 'parse');
-    const largeWork = new RecordedWork();
-    const input = await createInputReader(db, { recordBytes, largeWork })({ ...claimed, content }, memory);
+    const input = await createInputReader(db, { recordBytes })({ ...claimed, content }, memory);
     assert.equal(textOf(input.message.parts), text);
     assert.equal(parse.mock.calls.filter((call) => call.arguments[0].length > 100_000).length, 1);
     // To estimate its memory, to parse it, and before the agent gets it.
-    assert.deepEqual(waited, Array(3).fill(claimed.task.owner));
+    assert.deepEqual(started, Array(3).fill(claimed.task.owner));
   });
 
   test('contains a record of many pages, in order', async () => {

@@ -18,7 +18,6 @@ import { answerCallback, readCallback } from '#shared/db/turns/waits/callbacks.t
 import { createInputReader } from '#shared/db/turns/input/input.ts';
 import { readTurnContent } from '#shared/db/turns/input/stored-input.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
-import { LargeWork } from '#shared/runtime/large-work.ts';
 import { exportCommand } from '#services/admin/export.ts';
 import {
   createContentKey,
@@ -138,7 +137,6 @@ describe('encrypted contents', () => {
     const stored = await readTurnContent(db, again.lease, {
       recordBytes: 1e6,
       memory,
-      largeWork: new LargeWork(),
       owner: 'ada',
     });
     assert.deepEqual(
@@ -177,7 +175,12 @@ describe('encrypted contents', () => {
     assert.equal(metadata?.['note'], marker);
     const events = await readEvents(db, taskId, 2, 10);
     assert.equal(events.filter(({ payload }) => JSON.stringify(payload).includes(marker)).length, 4);
-    const asOf = await readTaskAsOf(db, { taskId, seq: events.at(-1)!.seq, maxArtifactBytes: 1e6 });
+    const asOf = await readTaskAsOf(db, {
+      taskId,
+      owner: 'ada',
+      seq: events.at(-1)!.seq,
+      maxArtifactBytes: 1e6,
+    });
     assert.deepEqual(asOf?.artifacts?.length, 2);
     const timeline = await readTimeline(db, caller, taskId);
     assert.equal(timeline?.lastError, marker);

@@ -45,6 +45,30 @@ describe('large work', () => {
     });
   }
 
+  test('rests after work that did not wait as after a piece', async () => {
+    const work = new LargeWork();
+    const startedAt = performance.now();
+    work.count(20);
+    await work.start('a');
+    assert.ok(performance.now() - startedAt >= 39, String(performance.now() - startedAt));
+  });
+
+  test('processes many small items together, and as few pieces as their size requires', async (t) => {
+    const work = new LargeWork();
+    const start = t.mock.method(work, 'start');
+    const KiB = 1024;
+    const process = async (...sizes: number[]): Promise<number> => {
+      const before = start.mock.callCount();
+      const nextItem = work.pieces('a');
+      for (const size of sizes) await nextItem(size * KiB);
+      return start.mock.callCount() - before;
+    };
+    assert.equal(await process(30, 30), 0);
+    assert.equal(await process(30, 30, 30), 1);
+    assert.equal(await process(100, 100, 100, 100), 2);
+    assert.equal(await process(1000, 1, 1000), 3);
+  });
+
   test('takes callers in turn, and the pieces of a caller in order', async () => {
     const work = new LargeWork();
     const order: string[] = [];

@@ -7,6 +7,7 @@
  */
 import { sql } from 'kysely';
 import type { Artifact, Message } from '../../../domain/message.ts';
+import { largeWork } from '../../../runtime/large-work.ts';
 import { fewRows } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
 import { openJsonText } from '../../contents/codec.ts';
@@ -51,6 +52,8 @@ export interface HistoryBounds {
   /** Maximum size of the records of earlier turns, in bytes of JSON. */
   recordBytes: number;
   memory: InputMemory;
+  /** Large histories are measured and parsed in turn with those of other owners. */
+  owner: string;
 }
 
 export interface HistoryParts {
@@ -63,7 +66,7 @@ export async function readHistory(
   { db, cache }: HistoryParts,
   lease: Lease,
   contextKey: string,
-  { maxTurns, recordBytes, memory }: HistoryBounds,
+  { maxTurns, recordBytes, memory, owner }: HistoryBounds,
 ): Promise<StoredHistory> {
   const outline = await readOutline(db, lease, contextKey, maxTurns + 1);
   const chosen = takeWhileFits(outline.slice(0, maxTurns), maxHistoryBytes);
@@ -74,26 +77,40 @@ export async function readHistory(
   const records = takeWhileFits(wanted, recordBytes);
   await memory.take([...chosen, ...records].reduce((total, { bytes }) => total + bytes, 0));
 
-  const texts = await readExchanges({ db, cache }, chosen);
-  const sized = texts.map((text) => ({
-    ...text,
-    bytes: estimateTexts([text.message, text.answer, text.artifacts]),
-  }));
-  const exchanges = takeWhileFits(sized, memory.maxBytes * historyShare);
-  const turns = takeWhileFits(
-    (await readRecords({ db, cache }, lease, records)).map((steps) => ({
-      steps,
-      bytes: estimateTexts(steps.map(({ output }) => output)),
-    })),
-    memory.maxBytes * historyShare,
-  );
+  const read = await readExchanges({ db, cache }, chosen);
+  const readTurns = await readRecords({ db, cache }, lease, records);
+  const nextItem = largeWork.pieces(owner);
+  const fit = async <T>(items: readonly T[], getTexts: (item: T) => readonly (string | null)[]) => {
+    const sized: { item: T; texts: readonly (string | null)[]; bytes: number }[] = [];
+    for (const item of items) {
+      const texts = getTexts(item);
+      await nextItem(countChars(texts));
+      sized.push({ item, texts, bytes: estimateTexts(texts) });
+    }
+    return takeWhileFits(sized, memory.maxBytes * historyShare);
+  };
+  const exchanges = await fit(read, ({ message, answer, artifacts }) => [message, answer, artifacts]);
+  const turns = await fit(readTurns, (steps) => steps.map(({ output }) => output));
   await memory.take([...exchanges, ...turns].reduce((total, { bytes }) => total + bytes, 0));
 
-  return {
-    exchanges: exchanges.toReversed().map(toExchange),
+  const history: StoredHistory = {
+    exchanges: [],
     complete: exchanges.length === outline.length && turns.length === wanted.length,
-    steps: turns.toReversed().flatMap((turn) => turn.steps.map(toEarlierStep)),
+    steps: [],
   };
+  for (const { item, texts } of exchanges.toReversed()) {
+    await nextItem(countChars(texts));
+    history.exchanges.push(toExchange(item));
+  }
+  for (const { item, texts } of turns.toReversed()) {
+    await nextItem(countChars(texts));
+    history.steps.push(...item.map(toEarlierStep));
+  }
+  return history;
+}
+
+function countChars(texts: readonly (string | null)[]): number {
+  return texts.reduce((total, text) => total + (text?.length ?? 0), 0);
 }
 
 interface OutlineRow extends Pick<Exchange, 'taskId' | 'turn'>, Sized {

@@ -1,5 +1,6 @@
 /** Reads steps of some names in the turns of a context before a turn: those of its task and of earlier tasks. */
 import { sql } from 'kysely';
+import { largeWork } from '../../../runtime/large-work.ts';
 import type { Db } from '../../client/pool.ts';
 import { int, rows as toRows, uuid } from '../../client/rows.ts';
 import { estimateTexts, takeWhileFits } from '../input/input-memory.ts';
@@ -32,13 +33,21 @@ export async function readContextSteps(
   lease: Lease,
   contextKey: string,
   names: readonly string[],
-  { maxTurns, recordBytes, memory }: HistoryBounds,
+  { maxTurns, recordBytes, memory, owner }: HistoryBounds,
 ): Promise<TurnSteps[]> {
   const outline = await readOutline(db, lease, contextKey, maxTurns);
   const sizes = takeWhileFits(await readSizes(db, outline, names), recordBytes);
   await memory.take(sizes.reduce((total, { bytes }) => total + bytes, 0));
   const turns: (TurnSteps & { bytes: number })[] = [];
-  for (const page of toPages(sizes)) turns.push(...(await readPage(db, page, names)));
+  const nextTurn = largeWork.pieces(owner);
+  for (const page of toPages(sizes)) {
+    const rows = await readPage(db, page, names);
+    const read = Map.groupBy(rows, ({ taskId, turn }) => `${taskId}/${turn}`);
+    for (const key of page) {
+      await nextTurn(key.bytes);
+      turns.push(toTurnSteps(key, read.get(`${key.taskId}/${key.turn}`) ?? []));
+    }
+  }
   const fitting = takeWhileFits(turns, memory.maxBytes * historyShare);
   await memory.take(fitting.reduce((total, { bytes }) => total + bytes, 0));
   return fitting.map(({ taskId, turn, steps }) => ({ taskId, turn, steps }));
@@ -58,36 +67,34 @@ async function readSizes(db: Db, turns: readonly TurnKey[], names: readonly stri
   return turns.map(({ taskId, turn }) => ({ taskId, turn, bytes: bytes.get(`${taskId}/${turn}`) ?? 0 }));
 }
 
-async function readPage(
-  db: Db,
-  page: readonly TurnKey[],
-  names: readonly string[],
-): Promise<(TurnSteps & { bytes: number })[]> {
-  const { rows } = await sql<{
-    taskId: string;
-    turn: number;
-    name: string;
-    occurrence: number;
-    output: string | null;
-  }>`
+interface StepRow {
+  taskId: string;
+  turn: number;
+  name: string;
+  occurrence: number;
+  output: string | null;
+}
+
+async function readPage(db: Db, page: readonly TurnKey[], names: readonly string[]): Promise<StepRow[]> {
+  const { rows } = await sql<StepRow>`
     select s.task_id as "taskId", s.turn, s.name, s.occurrence, s.output::text as output
     from (${toKeys(page)}) key join steps s on s.task_id = key.task_id and s.turn = key.turn
     where s.name = any(${names}::text[]) and s.finished_at is not null
     order by s.position, s.name, s.occurrence`.execute(db);
-  const read = Map.groupBy(rows, ({ taskId, turn }) => `${taskId}/${turn}`);
-  return page.map(({ taskId, turn }) => {
-    const steps = read.get(`${taskId}/${turn}`) ?? [];
-    return {
-      taskId,
-      turn,
-      bytes: estimateTexts(steps.map(({ output }) => output)),
-      steps: steps.map(({ name, occurrence, output }) => ({
-        name,
-        occurrence,
-        output: output === null ? null : (JSON.parse(output) as unknown),
-      })),
-    };
-  });
+  return rows;
+}
+
+function toTurnSteps({ taskId, turn }: TurnKey, steps: readonly StepRow[]): TurnSteps & { bytes: number } {
+  return {
+    taskId,
+    turn,
+    bytes: estimateTexts(steps.map(({ output }) => output)),
+    steps: steps.map(({ name, occurrence, output }) => ({
+      name,
+      occurrence,
+      output: output === null ? null : (JSON.parse(output) as unknown),
+    })),
+  };
 }
 
 function toKeys(turns: readonly TurnKey[]) {

@@ -5,7 +5,6 @@
 import type { JsonObject } from '../../../domain/message.ts';
 import type { Usage } from '../../../domain/usage.ts';
 import { readEarlierCall, type EarlierCall } from '../../calls/earlier.ts';
-import { LargeWork } from '../../../runtime/large-work.ts';
 import type { Db } from '../../client/pool.ts';
 import { readStoredReply, type StoredReplyRow } from '../../models/stored-replies.ts';
 import { createAgentReader } from '../../tasks/agents.ts';
@@ -69,21 +68,15 @@ function countWaitedSeconds(steps: readonly RecordedStep[]): number {
 /**
  * @param options.recordBytes maximum size of the record of one turn, in bytes of JSON
  * @param options.cache keeps histories that were read. Default: none are kept
- * @param options.largeWork in which large inputs are parsed. Default: its own
  */
 export function createInputReader(
   db: Db,
-  {
-    recordBytes,
-    cache = new HistoryCache(() => 0),
-    largeWork = new LargeWork(),
-  }: { recordBytes: number; cache?: HistoryCache; largeWork?: LargeWork },
+  { recordBytes, cache = new HistoryCache(() => 0) }: { recordBytes: number; cache?: HistoryCache },
 ): ReadTurnInput {
   const readAgent = createAgentReader(db);
   return async ({ lease, task, content, hasHistory }, memory) => {
     const { taskId } = lease;
-    const read =
-      content ?? (await readTurnContent(db, lease, { recordBytes, memory, largeWork, owner: task.owner }));
+    const read = content ?? (await readTurnContent(db, lease, { recordBytes, memory, owner: task.owner }));
     const openMemory = countOnce(memory);
     return {
       ...read,
@@ -103,6 +96,7 @@ export function createInputReader(
               maxTurns,
               recordBytes: recordBytes - read.recordBytes,
               memory: openMemory(),
+              owner: task.owner,
             })
           : [],
       readHistory: async (maxTurns) => {
@@ -112,6 +106,7 @@ export function createInputReader(
                 maxTurns,
                 recordBytes: recordBytes - read.recordBytes,
                 memory: openMemory(),
+                owner: task.owner,
               })
             : { ...noHistory, complete: !hasHistory };
         const own = history.exchanges.filter((exchange) => exchange.taskId === taskId);

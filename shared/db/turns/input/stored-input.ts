@@ -5,7 +5,7 @@
 import { sql } from 'kysely';
 import { FatalError, MasterKeyError } from '../../../domain/errors.ts';
 import type { JsonObject, Message } from '../../../domain/message.ts';
-import { minLargeBytes, type LargeWork } from '../../../runtime/large-work.ts';
+import { largeWork, minLargeBytes } from '../../../runtime/large-work.ts';
 import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted, isSealed, openJsonText } from '../../contents/codec.ts';
 import { toContentBytes } from '../../contents/sizes.ts';
@@ -18,8 +18,7 @@ export interface ContentBounds {
   /** Maximum size of the record of one turn, in bytes of JSON. */
   recordBytes: number;
   memory: InputMemory;
-  /** A large input is measured and parsed in turn with those of other owners, `owner` being the name of its own. */
-  largeWork: LargeWork;
+  /** A large input is measured and parsed in turn with those of other owners. */
   owner: string;
 }
 
@@ -30,7 +29,7 @@ export interface ContentBounds {
 export async function readTurnContent(
   db: Db,
   lease: Lease,
-  { recordBytes, memory, largeWork, owner }: ContentBounds,
+  { recordBytes, memory, owner }: ContentBounds,
 ): Promise<TurnContent> {
   const range = { from: lease.turn, to: lease.turn };
   const sizes = await readSizes(db, lease);

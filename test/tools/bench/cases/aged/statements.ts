@@ -39,6 +39,7 @@ const history = {
   maxTurns: 100,
   recordBytes: 1_000_000,
   memory: { maxBytes: 200_000_000, take: async () => undefined },
+  owner: largeOwner,
 };
 const passes = 20;
 /** Tasks that retention removes in a round, in batches of the reconciler's size. */
