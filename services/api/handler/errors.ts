@@ -11,8 +11,8 @@ import { ForbiddenError, UnauthenticatedError } from '../auth/errors.ts';
 /** A temporary failure: HTTP 429 or 503 with `Retry-After`. The message is for clients. */
 export abstract class RetryLaterError extends Error {
   abstract readonly statusCode: 429 | 503;
-  /** Undefined if the time is not known. */
-  abstract readonly retryAfterSeconds: number | undefined;
+  /** If the time is not known, when it makes sense to look. */
+  abstract readonly retryAfterSeconds: number;
   /** Details in the JSON form of google.rpc (A2A sections 9.5 and 11.6). */
   readonly details: readonly object[] = [];
 }

@@ -37,7 +37,7 @@ export function sendFailure(
 ): FastifyReply {
   const failure = toClientError(log, error);
   const status = format.toStatus?.(failure) ?? toHttpStatus(failure);
-  if (failure instanceof RetryLaterError && failure.retryAfterSeconds !== undefined) {
+  if (failure instanceof RetryLaterError) {
     void reply.header('retry-after', String(failure.retryAfterSeconds));
   }
   if (failure instanceof UnauthenticatedError) {

@@ -18,19 +18,28 @@ export interface Exceeded {
 }
 
 /**
- * HTTP 429, with `Retry-After` if the limit ends at a known time. The details have the form of
- * google.rpc.ErrorInfo and google.rpc.RetryInfo.
+ * When a client that does nothing about its limit should try again, in seconds. The limit of a day ends at midnight; the
+ * others end when tasks end or are removed, or when something is deleted.
  */
+const retryAfter = {
+  openTasks: 10,
+  storedBytes: 3600,
+  webhookConfigs: 60,
+  schedules: 60,
+} as const satisfies Record<Exclude<RequestLimit, 'modelCostPerDay'>, number>;
+
+/** HTTP 429. The details have the form of google.rpc.ErrorInfo and google.rpc.RetryInfo. */
 export class QuotaExceededError extends RetryLaterError {
   override readonly name = 'QuotaExceededError';
   readonly statusCode = 429;
-  readonly retryAfterSeconds: number | undefined;
+  readonly retryAfterSeconds: number;
   override readonly details: readonly object[];
 
   constructor(exceeded: Exceeded) {
     super(describe(exceeded));
     const { limit, used, max } = exceeded;
-    this.retryAfterSeconds = limit === 'modelCostPerDay' ? secondsToMidnight(databaseNow()) : undefined;
+    this.retryAfterSeconds =
+      limit === 'modelCostPerDay' ? secondsToMidnight(databaseNow()) : retryAfter[limit];
     const info = {
       '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
       reason: 'OWNER_LIMIT_EXCEEDED',
@@ -41,7 +50,7 @@ export class QuotaExceededError extends RetryLaterError {
       '@type': 'type.googleapis.com/google.rpc.RetryInfo',
       retryDelay: `${this.retryAfterSeconds}s`,
     };
-    this.details = this.retryAfterSeconds === undefined ? [info] : [info, retry];
+    this.details = [info, retry];
   }
 }
 

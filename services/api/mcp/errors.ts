@@ -56,11 +56,7 @@ export function toMcpError(error: unknown): Error {
   }
   if (error instanceof RetryLaterError) {
     const { statusCode, message, retryAfterSeconds } = error;
-    return new McpError(
-      statusCode,
-      message,
-      retryAfterSeconds === undefined ? undefined : { retryAfterSeconds },
-    );
+    return new McpError(statusCode, message, { retryAfterSeconds });
   }
   if (
     error instanceof ForbiddenError ||

@@ -136,7 +136,7 @@ describe('quotas of owners', () => {
     await assert.rejects(quotas.store('spender', { turn: true }, run), (error) => {
       assert.ok(error instanceof QuotaExceededError);
       assert.match(error.message, /have cost 5 since midnight UTC, and your limit per day is 5/);
-      assert.ok((error.retryAfterSeconds ?? 0) > 0 && (error.retryAfterSeconds ?? 0) <= 86_400);
+      assert.ok(error.retryAfterSeconds > 0 && error.retryAfterSeconds <= 86_400);
       return true;
     });
     assert.equal(
@@ -192,7 +192,7 @@ describe('limits of owners on the wire', () => {
 
     const refused = await post('full', 'SendMessage', newSend());
     assert.equal(refused.status, 429);
-    assert.equal(refused.headers.get('retry-after'), null);
+    assert.equal(refused.headers.get('retry-after'), '10');
     const { error = assert.fail() } = (await refused.json()) as JsonRpcAnswer;
     assert.equal(error.code, -32603);
     assert.equal(
@@ -206,6 +206,7 @@ describe('limits of owners on the wire', () => {
         domain: 'longhaul.dev',
         metadata: { limit: 'openTasks', used: '2', max: '2' },
       },
+      { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '10s' },
     ]);
     const rest = createRawRest(stack.apiUrl);
     const overRest = await rest.call('SendMessage', newSend(), keyOf('full'));
@@ -215,6 +216,7 @@ describe('limits of owners on the wire', () => {
     const overGrpc = await grpc.call('SendMessage', newSend(), keyOf('full'));
     assert.equal(overGrpc.error?.code, status.RESOURCE_EXHAUSTED);
     assert.match(overGrpc.error?.message ?? '', /You have 2 open tasks/);
+    assert.equal(overGrpc.error?.retryAfter, '10');
     const streamed = await post('full', 'SendStreamingMessage', newSend());
     assert.equal(streamed.status, 429);
 

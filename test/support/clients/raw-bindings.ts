@@ -39,6 +39,8 @@ export interface WireError {
   message: string;
   /** From google.rpc.ErrorInfo; undefined if the error has none. */
   reason: string | undefined;
+  /** Only of gRPC: its metadata of this name. */
+  retryAfter?: string;
 }
 
 export interface Outcome {
@@ -216,7 +218,8 @@ export function toWireError({ code, details, metadata }: ServiceError): WireErro
   const [bytes] = metadata.get('grpc-status-details-bin');
   const detail = bytes === undefined ? undefined : decodeStatus(bytes as Buffer).details[0];
   const reason = detail && decodeErrorInfo(Buffer.from(detail.value)).reason;
-  return { code, message: details, reason };
+  const [retryAfter] = metadata.get('retry-after').map(String);
+  return { code, message: details, reason, ...(retryAfter !== undefined && { retryAfter }) };
 }
 
 function isJson(response: Response): boolean {

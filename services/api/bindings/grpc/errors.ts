@@ -34,13 +34,16 @@ export function toGrpcError(log: Logger, error: unknown): Error {
 
 /**
  * Returns the status that refuses a call before it reaches a service. Its metadata has `retry-after`, in seconds, if the
- * time is known.
+ * call may be repeated.
  */
 export function toStatus(log: Logger, error: unknown): { code: Status; details: string; metadata: Metadata } {
   const failure = toClientError(log, error);
   const metadata = new Metadata();
-  if (failure instanceof RetryLaterError && failure.retryAfterSeconds !== undefined) {
-    metadata.set('retry-after', String(failure.retryAfterSeconds));
-  }
+  setRetryAfter(metadata, failure);
   return { code: toOwnStatus(failure) ?? Status.INTERNAL, details: failure.message, metadata };
+}
+
+/** Adds `retry-after`, as the header of the same name over HTTP. */
+export function setRetryAfter(metadata: Metadata, error: unknown): void {
+  if (error instanceof RetryLaterError) metadata.set('retry-after', String(error.retryAfterSeconds));
 }

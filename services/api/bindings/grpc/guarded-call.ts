@@ -10,9 +10,9 @@
  */
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import {
+  Metadata,
   ServerInterceptingCall,
   status as Status,
-  type Metadata,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
@@ -27,7 +27,7 @@ import { maxSmallBodyBytes } from '../../http/body.ts';
 import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import { countRefusal } from '../../limits/refusals.ts';
 import { decodeRequest } from './decode.ts';
-import { toStatus } from './errors.ts';
+import { setRetryAfter, toStatus } from './errors.ts';
 
 export interface GuardParts {
   admitCaller: Admit;
@@ -49,6 +49,8 @@ export interface Admission {
   getAddress: () => string;
   /** Resolves when the client has taken the last message, or the call has ended. */
   untilTaken: () => Promise<void>;
+  /** The status of the call will tell the client when to repeat it, which the SDK's services do not. */
+  failed: (error: unknown) => void;
 }
 
 type Listener = Parameters<ServerInterceptingCall['start']>[0];
@@ -90,6 +92,8 @@ class GuardedCall extends ServerInterceptingCall {
   #receipt: Receipt | undefined;
   #received = 0;
   #limitKey = '';
+  /** Of the operation. */
+  #error: unknown;
   /** Set while the client has not taken the last message. */
   #sending: { timer: NodeJS.Timeout; taken: PromiseWithResolvers<void> } | undefined;
 
@@ -135,6 +139,12 @@ class GuardedCall extends ServerInterceptingCall {
     });
   }
 
+  override sendStatus(status: Parameters<ServerInterceptingCallInterface['sendStatus']>[0]): void {
+    const metadata = status.metadata ?? new Metadata();
+    setRetryAfter(metadata, this.#error);
+    super.sendStatus({ ...status, metadata });
+  }
+
   async #admit(metadata: Metadata, listener: Listener): Promise<void> {
     const { admitCaller, receiving, trustedProxies, log } = this.#parts;
     const headers = toHeaders(metadata);
@@ -149,6 +159,7 @@ class GuardedCall extends ServerInterceptingCall {
           caller,
           getAddress,
           untilTaken: async () => this.#sending?.taken.promise,
+          failed: (error) => (this.#error = error),
         });
       }
     } catch (error) {

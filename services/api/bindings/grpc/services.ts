@@ -10,6 +10,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import type { AuthenticatedCaller } from '../../auth/caller.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/extension.ts';
 import { nextStep, streamCloses } from '../../handler/call-state.ts';
+import { toClientError } from '../../handler/errors.ts';
 import { createCallContext, createProtocolCheck } from '../call-context.ts';
 import { toGrpcError } from './errors.ts';
 import { getAdmission } from './guarded-call.ts';
@@ -91,6 +92,12 @@ function withFullHistories(handler: A2ARequestHandler): A2ARequestHandler {
 }
 
 function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler {
+  const fail = (error: unknown, context: ServerCallContext): Error => {
+    const failure = toClientError(log, error);
+    const call = calls.get(context);
+    if (call !== undefined) getAdmission(call).failed(failure);
+    return toGrpcError(log, failure);
+  };
   const unary =
     <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
     async (request: Request, context: ServerCallContext): Promise<Result> => {
@@ -99,7 +106,7 @@ function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler
         await nextStep.get(context)?.();
         return result;
       } catch (error) {
-        throw toGrpcError(log, error);
+        throw fail(error, context);
       }
     };
   const streaming = <Request>(
@@ -116,7 +123,7 @@ function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler
           await waitForDrain(context);
         }
       } catch (error) {
-        throw toGrpcError(log, error);
+        throw fail(error, context);
       }
     };
   return {
