@@ -1,6 +1,6 @@
 /**
  * Wakes the dispatcher through Cloud Tasks. Each task is due at a given time and makes the dispatcher process the
- * delivery queues of some webhook configs: wake-ups that are due now share a task, and each later time has its own.
+ * delivery queues of some webhook configs: wake-ups share a task if they are due at about the same time.
  *
  * Cloud Tasks rejects a task name for about an hour after its use. The name is derived from the wake-ups, so publishing the
  * same ones twice is harmless. It also selects one of several queues, so that the rate of one queue is not the limit.

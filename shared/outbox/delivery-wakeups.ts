@@ -6,6 +6,9 @@
  *   committed ──taken by a dispatcher within a second──▶ nothing to publish
  *        └──left──▶ a Cloud Task for up to a hundred of them
  *
+ * Wake-ups for a later time share Cloud Tasks too, if they are due at about the same time: a receiver that hangs, or that is
+ * down, causes many of them.
+ *
  * There is no head start unless dispatchers have taken wake-ups of this process lately: none may run, or none may be able
  * to listen, as with a pooler in transaction mode.
  */
@@ -19,6 +22,13 @@ import { databaseNow } from '../runtime/clock.ts';
 /** The relay publishes what its writer has not published within two seconds. */
 const headStartMs = 1_000;
 const checkMs = 100;
+/** Retries and deferred attempts may be late by this share of their delay, so that several share a Cloud Task. */
+const latenessShare = 1 / 16;
+/** Those with a shorter delay than this have a Cloud Task each. */
+const minSharedDelayMs = 4_000;
+/** How long this process gathers those of about the same time. The relay publishes them after two seconds. */
+const gatherMs = 500;
+
 /** How long this process relies on dispatchers after one of them has taken a wake-up. */
 const reliedMs = 10_000;
 /** Deletions are gathered, because each costs a commit. */
@@ -27,8 +37,15 @@ const deleteAfterMs = 100;
 export interface DeliveryWakeups {
   /** Publishes and deletes those that no dispatcher takes. Never rejects. */
   publish(wakeups: readonly DeliveryWakeup[], options: { headStart: boolean }): Promise<void>;
-  /** Ends all head starts. */
+  /** Ends all head starts, and publishes what is gathered. */
   hurry(): void;
+}
+
+/** Wake-ups that share a Cloud Task. */
+interface Group {
+  wakeups: DeliveryWakeup[];
+  timer: NodeJS.Timeout;
+  published: PromiseWithResolvers<void>;
 }
 
 interface Held {
@@ -46,6 +63,8 @@ export function createDeliveryWakeups(parts: {
   const { db, scheduleDeliveries, onFailure } = parts;
   let takenAt = -Infinity;
   let held: Held[] = [];
+  /** By the time at which they are due. */
+  const groups = new Map<number, Group>();
   let timer: NodeJS.Timeout | undefined;
 
   const deletePublished = createBatcher(
@@ -79,6 +98,35 @@ export function createDeliveryWakeups(parts: {
     await Promise.all(wakeups.map(createTogether));
   }
 
+  /** Resolves when the wake-up is published, alone or with others of about the same time. */
+  function gather(wakeup: DeliveryWakeup, delayMs: number): Promise<void> {
+    if (delayMs < minSharedDelayMs) return create([wakeup]);
+    // Powers of two, so that wake-ups whose delays differ meet.
+    const stepMs = 2 ** Math.floor(Math.log2(delayMs * latenessShare));
+    const dueMs = Math.ceil(wakeup.dueAt.getTime() / stepMs) * stepMs;
+    const group = groups.get(dueMs) ?? {
+      wakeups: [],
+      timer: setTimeout(() => publishGroup(dueMs), gatherMs),
+      published: Promise.withResolvers(),
+    };
+    groups.set(dueMs, group);
+    group.wakeups.push({ ...wakeup, dueAt: new Date(dueMs) });
+    if (group.wakeups.length === maxWoken) publishGroup(dueMs);
+    return group.published.promise;
+  }
+
+  function publishGroup(dueMs: number): void {
+    const group = groups.get(dueMs);
+    if (group === undefined) return;
+    groups.delete(dueMs);
+    clearTimeout(group.timer);
+    group.published.resolve(create(group.wakeups));
+  }
+
+  function publishGroups(): void {
+    for (const dueMs of groups.keys()) publishGroup(dueMs);
+  }
+
   function hold(wakeups: readonly DeliveryWakeup[]): Promise<void> {
     return new Promise((done) => {
       held.push({ wakeups, until: performance.now() + headStartMs, done });
@@ -110,12 +158,14 @@ export function createDeliveryWakeups(parts: {
       const due = wakeups.filter(({ dueAt }) => dueAt.getTime() <= now);
       const later = wakeups.filter(({ dueAt }) => dueAt.getTime() > now);
       const holds = headStart && performance.now() - takenAt < reliedMs;
-      const publishing = later.map((wakeup) => create([wakeup]));
+      const publishing = later.map((wakeup) => gather(wakeup, wakeup.dueAt.getTime() - now));
+      if (!headStart) publishGroups();
       if (holds && due.length > 0) publishing.push(hold(due));
       else publishing.push(createAll(due));
       await Promise.all(publishing);
     },
     hurry: () => {
+      publishGroups();
       takenAt = -Infinity;
       for (const item of held) item.until = -Infinity;
       clearTimeout(timer);

@@ -113,13 +113,17 @@ describe('wake-ups of deliveries', () => {
   /** An outbox publisher whose calls to Cloud Tasks the test sees. */
   function createPublisher() {
     const created: string[][] = [];
+    const dueAt: Date[] = [];
     const outbox = createOutboxPublisher({
       db,
       publishTurns: async () => undefined,
-      scheduleDeliveries: async (wakeups) => void created.push(wakeups.map(({ taskId }) => taskId)),
+      scheduleDeliveries: async (wakeups) => {
+        created.push(wakeups.map(({ taskId }) => taskId));
+        dueAt.push(wakeups[0]!.dueAt);
+      },
       log,
     });
-    return { outbox, created };
+    return { outbox, created, dueAt };
   }
 
   /** Starts a task and returns its wake-up, which is not published. */
@@ -134,7 +138,7 @@ describe('wake-ups of deliveries', () => {
     return { id, kind: 'delivery', taskId, configId: 'hook', dueAt: new Date(0) };
   }
 
-  test('share Cloud Tasks if they are due, and have one each if they are not', { timeout }, async () => {
+  test('share a Cloud Task if they are due, and have others if they are not', { timeout }, async () => {
     const { outbox, created } = createPublisher();
     const due = [await commit(), await commit(), await commit()];
     const later = { ...(await commit()), dueAt: new Date(Date.now() + 60_000) };
@@ -145,6 +149,27 @@ describe('wake-ups of deliveries', () => {
       [1, 1, 3],
     );
     await waitFor('the outbox to be empty', async () => (await readWakeups()) === 0);
+  });
+
+  test('share a Cloud Task if they are due later at about the same time', { timeout }, async () => {
+    const { outbox, created, dueAt } = createPublisher();
+    const wakeups = [await commit(), await commit(), await commit()];
+    // A minute may be late by four seconds.
+    const at = Math.ceil((Date.now() + 60_000) / 2048) * 2048;
+    for (const [index, wakeup] of wakeups.entries())
+      outbox.publish([{ ...wakeup, dueAt: new Date(at - 100 * index) }]);
+    await waitFor('a Cloud Task', () => created.length > 0);
+    assert.deepEqual(created, [wakeups.map(({ taskId }) => taskId)]);
+    assert.deepEqual(dueAt, [new Date(at)]);
+    await waitFor('the outbox to be empty', async () => (await readWakeups()) === 0);
+  });
+
+  test('are published at the latest when the process stops', { timeout }, async () => {
+    const { outbox, created } = createPublisher();
+    const wakeup = { ...(await commit()), dueAt: new Date(Date.now() + 600_000) };
+    outbox.publish([wakeup]);
+    await outbox.idle();
+    assert.deepEqual(created, [[wakeup.taskId]]);
   });
 
   test('need no Cloud Task once dispatchers take them', { timeout }, async () => {
