@@ -5,6 +5,7 @@
  */
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
+import { FairLanes } from '../../runtime/fair-lanes.ts';
 import { largeWork } from '../../runtime/large-work.ts';
 import { openTask } from './content.ts';
 import {
@@ -45,10 +46,7 @@ export function createCachedReader(db: Db): ReadCachedTask {
     const rows = await readTaskRows(db, reads, maxSmallBytes);
     return Promise.all(rows.map((row, index) => row && openTask(row, reads[index]?.options ?? {})));
   }, smallReads);
-  const readLarge = createBatcher((reads: readonly TaskRead[]) => readTaskRows(db, reads), {
-    max: 1,
-    lanes: 2,
-  });
+  const largeReads = new FairLanes(2);
   const readVersion = createVersionReader(db);
   /** In the order in which they were read. */
   const cache = new Map<string, TaskSnapshot>();
@@ -63,8 +61,9 @@ export function createCachedReader(db: Db): ReadCachedTask {
   async function read(taskRead: TaskRead): Promise<TaskSnapshot | undefined> {
     const found = await readSmall(taskRead);
     if (found?.isCut !== true) return found;
-    const row = await readLarge(taskRead);
-    await largeWork.start(taskRead.caller.owner);
+    const { owner } = taskRead.caller;
+    const [row] = await largeReads.run(owner, () => readTaskRows(db, [taskRead]));
+    await largeWork.start(owner);
     return row && openTask(row, taskRead.options);
   }
 

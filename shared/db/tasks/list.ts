@@ -11,7 +11,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import { taskStates, type TaskState } from '../../domain/task.ts';
-import { createBatcher } from '../client/batcher.ts';
+import { FairLanes } from '../../runtime/fair-lanes.ts';
 import type { Db } from '../client/pool.ts';
 import { maxTaskBytes } from '../../domain/sizes.ts';
 import type { Database } from '../schema/schema.ts';
@@ -54,10 +54,8 @@ export type ListTasks = (listing: TaskListing) => Promise<TaskPage>;
 const maxConcurrent = 4;
 
 export function createTaskLister(db: Db): ListTasks {
-  return createBatcher(
-    (listings: readonly TaskListing[]) => Promise.all(listings.map((listing) => listTasks(db, listing))),
-    { max: 1, lanes: maxConcurrent },
-  );
+  const lanes = new FairLanes(maxConcurrent);
+  return (listing) => lanes.run(listing.caller.owner, () => listTasks(db, listing));
 }
 
 async function listTasks(db: Db, { caller, filter, size, after, options }: TaskListing): Promise<TaskPage> {
