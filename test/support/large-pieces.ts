@@ -6,7 +6,7 @@ export interface LargePieces {
   /** The names under which pieces have started. */
   readonly started: string[];
   /** Whether a piece runs now: it started in the same iteration of the event loop. */
-  isInPiece(): boolean;
+  readonly isInPiece: () => boolean;
 }
 
 export function observeLargePieces(t: Pick<TestContext, 'mock' | 'after'>): LargePieces {

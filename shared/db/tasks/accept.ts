@@ -31,22 +31,10 @@ import {
   type WakeupColumns,
 } from '../outbox/outbox.ts';
 import { createRepeatGuard, insertAllSends, insertNewSends } from './accept/repeats.ts';
+import { insertWebhooks, type WebhookRow } from './accept/webhooks.ts';
 import { toContextKey } from './context-key.ts';
 
-export interface WebhookRow {
-  id: string;
-  url: string;
-  /** Encrypted, like the credentials; see crypto/encryption.ts. */
-  token: string | null;
-  authScheme: string | null;
-  authCredentials: string | null;
-  events: 'all' | 'state' | 'end';
-  protocolVersion: string;
-  /** Signs the webhooks of this config; encrypted. */
-  signingSecret: string | null;
-  /** False if an event does not wait for earlier ones. */
-  ordered: boolean;
-}
+export type { WebhookRow } from './accept/webhooks.ts';
 
 export interface NewTask {
   taskId: string;
@@ -95,8 +83,7 @@ export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 export function createAccept(db: Db, options: AcceptOptions): Accept {
   const withoutRepeats = createRepeatGuard();
   const run = async (unsealed: readonly NewTask[]) => {
-    const [first] = unsealed;
-    const large = first !== undefined && isLarge(first) ? first : undefined;
+    const large = getLarge(unsealed);
     if (large !== undefined && areContentsEncrypted()) await largeWork.start(large.owner);
     const tasks = await sealTasks(unsealed);
     if (large !== undefined) await largeWork.start(large.owner);
@@ -133,6 +120,7 @@ async function storeTasks(
   tasks: readonly NewTask[],
   look: boolean,
 ): Promise<(Wakeup[] | undefined)[]> {
+  const large = getLarge(tasks);
   const webhooks = tasks.flatMap(({ taskId, webhook }) => (webhook === null ? [] : [{ ...webhook, taskId }]));
   const hasWebhooks = webhooks.length > 0;
   const taskIdsWithWebhook = webhooks.map(({ taskId }) => taskId);
@@ -149,9 +137,9 @@ async function storeTasks(
     owner: sql`owner`,
   } as const;
   const result = await sql<{ task_id: string } & WakeupColumns>`-- prepared
-    with ${freshRows(tasks, options.idempotencyWindowSeconds, look)},
+    with ${freshRows(large === undefined ? selectTasks(tasks) : largeRow(large, headColumns), options.idempotencyWindowSeconds, look)},
     -- config_rev is 1 if the task has a webhook config.
-    ${insertTasks(options, sql`(task_id = any(${taskIdsWithWebhook}::uuid[]))::int`, sql`null`)},
+    ${insertTasks(options, sql`(task_id = any(${taskIdsWithWebhook}::uuid[]))::int`, sql`null`, large && sql`${large.message}::json`)},
     ${hasWebhooks ? insertWebhooks(webhooks, options) : sql``}
     -- A task that starts later than soon gets no wake-up now: the reconciler wakes it when it is due.
     wakeup as (
@@ -193,11 +181,13 @@ const selectTurnWakeups = sql`
  *
  * @param configRev the first `config_rev` of each gate
  * @param group the group of which the tasks are children
+ * @param message of the only task, if it is large: each part of the statement would copy that of `fresh`. Default: that one
  */
 export function insertTasks(
   { wakeupGraceSeconds }: Pick<AcceptOptions, 'wakeupGraceSeconds'>,
   configRev: RawBuilder<unknown>,
   group: RawBuilder<unknown>,
+  message: RawBuilder<unknown> = sql`message`,
 ): RawBuilder<unknown> {
   return sql`
     gate as (
@@ -216,7 +206,7 @@ export function insertTasks(
     ),
     message as (
       insert into messages (task_id, turn, role, message, accepted_output_modes, context_key)
-      select task_id, 1, 'user', message, modes, context_key from fresh
+      select task_id, 1, 'user', ${message}, modes, context_key from fresh
     ),
     event as (
       insert into events (task_id, seq, kind, payload, traceparent)
@@ -224,7 +214,8 @@ export function insertTasks(
     )`;
 }
 
-const inputColumns: Record<string, Column<NewTask>> = {
+/** The columns of a task without its message. */
+const headColumns: Record<string, Column<NewTask>> = {
   task_id: uuid((task) => task.taskId),
   tenant: text((task) => task.tenant),
   owner: text((task) => task.owner),
@@ -234,7 +225,6 @@ const inputColumns: Record<string, Column<NewTask>> = {
   agent_hash: text((task) => task.agentHash),
   message_id: text((task) => task.messageId),
   request_hash: text((task) => task.requestHash),
-  message: json((task) => task.message),
   metadata: json((task) => task.metadata),
   modes: json((task) => task.acceptedOutputModes),
   event: json((task) => task.event),
@@ -247,58 +237,25 @@ const inputColumns: Record<string, Column<NewTask>> = {
   priority: int((task) => task.priority),
 };
 
+const inputColumns = { ...headColumns, message: json((task: NewTask) => task.message) };
+
 /** The tasks as the CTE `input`. */
 export function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
   return sql`input as (${selectTasks(tasks)})`;
 }
 
 function selectTasks(tasks: readonly NewTask[]): RawBuilder<unknown> {
-  const [task, ...others] = tasks;
-  const isAlone = task !== undefined && others.length === 0;
-  return isAlone && isLarge(task) ? largeRow(task, inputColumns) : rows('input', tasks, inputColumns);
+  return rows('input', tasks, inputColumns);
+}
+
+/** Returns the only task, if it is large. */
+function getLarge([task, ...others]: readonly NewTask[]): NewTask | undefined {
+  return task !== undefined && others.length === 0 && isLarge(task) ? task : undefined;
 }
 
 /** The CTE `fresh`: the tasks to store. Each message is recorded, so that its repeats are found. */
-function freshRows(tasks: readonly NewTask[], windowSeconds: number, look: boolean): RawBuilder<unknown> {
-  if (windowSeconds > 0 && look) return sql`${inputRows(tasks)}, ${insertNewSends(windowSeconds)}`;
-  const fresh = sql`fresh as (${selectTasks(tasks)})`;
+function freshRows(selected: RawBuilder<unknown>, windowSeconds: number, look: boolean): RawBuilder<unknown> {
+  if (windowSeconds > 0 && look) return sql`input as (${selected}), ${insertNewSends(windowSeconds)}`;
+  const fresh = sql`fresh as (${selected})`;
   return windowSeconds > 0 ? sql`${fresh}, ${insertAllSends(windowSeconds)}` : fresh;
-}
-
-/**
- * The CTEs `config` and `delivery`: the webhook configs of a set, and their deliveries of the first event.
- * They are left out if the set has no configs, as most sets, because they take 8% of the statement's time.
- */
-function insertWebhooks(
-  webhooks: readonly (WebhookRow & { taskId: string })[],
-  { wakeupGraceSeconds }: AcceptOptions,
-): RawBuilder<unknown> {
-  const input = rows('webhook', webhooks, {
-    task_id: uuid((webhook) => webhook.taskId),
-    id: text((webhook) => webhook.id),
-    url: text((webhook) => webhook.url),
-    token: text((webhook) => webhook.token),
-    auth_scheme: text((webhook) => webhook.authScheme),
-    auth_credentials: text((webhook) => webhook.authCredentials),
-    events: text((webhook) => webhook.events),
-    protocol_version: text((webhook) => webhook.protocolVersion),
-    signing_secret: text((webhook) => webhook.signingSecret),
-    ordered: boolean((webhook) => webhook.ordered),
-  });
-  return sql`
-    config as (
-      insert into webhook_configs
-        (task_id, id, tenant, owner, url, token, auth_scheme, auth_credentials, events, protocol_version,
-        signing_secret, ordered)
-      select fresh.task_id, webhook.id, tenant, owner, url, token, auth_scheme, auth_credentials, events,
-        protocol_version, signing_secret, ordered
-      from (${input}) webhook join fresh on fresh.task_id = webhook.task_id
-      returning task_id, id, events
-    ),
-    delivery as (
-      insert into deliveries (task_id, config_id, seq, wakeup_at)
-      select task_id, id, 1, now() + ${seconds(wakeupGraceSeconds)} from config
-      where events in ('all', 'state')
-      returning task_id, config_id
-    ),`;
 }

@@ -131,7 +131,7 @@ export async function readTaskAsOf(
  */
 export async function readTasksAsOf(db: Db, asOf: readonly AsOf[]): Promise<(TaskAsOf | undefined)[]> {
   const rows = await readRows(db, asOf);
-  return Promise.all(rows.map((row) => row && toTask(row)));
+  return Promise.all(rows.map(async (row) => row && toTask(row)));
 }
 
 interface Row {

@@ -44,7 +44,7 @@ const smallReads = { max: 32, lanes: 4 };
 export function createCachedReader(db: Db): ReadCachedTask {
   const readSmall = createBatcher(async (reads: readonly TaskRead[]) => {
     const rows = await readTaskRows(db, reads, maxSmallBytes);
-    return Promise.all(rows.map((row, index) => row && openTask(row, reads[index]?.options ?? {})));
+    return Promise.all(rows.map(async (row, index) => row && openTask(row, reads[index]?.options ?? {})));
   }, smallReads);
   const largeReads = new FairLanes(2);
   const readVersion = createVersionReader(db);

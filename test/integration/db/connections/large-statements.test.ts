@@ -200,6 +200,7 @@ function observeSends(t: TestContext, isInPiece: () => boolean): boolean[] {
   const sent: boolean[] = [];
   const isLarge = (value: unknown): boolean =>
     (typeof value === 'string' || Buffer.isBuffer(value)) && value.length >= minLargeBytes;
+  // oxlint-disable-next-line typescript/unbound-method -- called with its client below
   const query = Client.prototype.query as (this: Client, ...args: unknown[]) => unknown;
   t.mock.method(Client.prototype, 'query', function (this: Client, ...args: unknown[]) {
     const [first, second] = args as [{ values?: unknown[] } | string, unknown];
