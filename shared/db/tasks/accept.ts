@@ -6,6 +6,7 @@ import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { runLargeStatement } from '../client/large-statements.ts';
 import { seconds } from '../client/fragments.ts';
 import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
 import type { Db } from '../client/pool.ts';
@@ -82,17 +83,22 @@ export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
 export function createAccept(db: Db, options: AcceptOptions): Accept {
   const withoutRepeats = createRepeatGuard();
-  const run = async (unsealed: readonly NewTask[]) => {
-    const large = getLarge(unsealed);
-    if (large !== undefined && areContentsEncrypted()) await largeWork.start(large.owner);
-    const tasks = await sealTasks(unsealed);
-    if (large !== undefined) await largeWork.start(large.owner);
-    return withoutRepeats((look) => storeTasks(db, options, tasks, look));
-  };
+  const store = (tasks: readonly NewTask[]) => withoutRepeats((look) => storeTasks(db, options, tasks, look));
   const key = (task: NewTask): string => JSON.stringify([task.tenant, task.owner, task.messageId]);
-  const acceptSmall = createBatcher(run, { max: 256, lanes: 2, key, size: getSize, maxSize: maxSetBytes });
-  // Large messages are sent one by one, because each waits until the event loop is free for it.
-  const acceptLarge = createBatcher(run, { max: 1, lanes: 2, key });
+  const storeSmall = async (tasks: readonly NewTask[]) => store(await sealTasks(tasks));
+  const acceptSmall = createBatcher(storeSmall, {
+    max: 256,
+    lanes: 2,
+    key,
+    size: getSize,
+    maxSize: maxSetBytes,
+  });
+  const acceptLarge: Accept = async (task) => {
+    if (areContentsEncrypted()) await largeWork.start(task.owner);
+    const sealed = await sealTasks([task]);
+    const [wakeups] = await runLargeStatement(task.owner, () => store(sealed));
+    return wakeups;
+  };
   return (task) => (isLarge(task) ? acceptLarge(task) : acceptSmall(task));
 }
 

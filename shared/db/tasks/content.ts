@@ -43,7 +43,7 @@ export interface TaskSnapshot {
   shown: boolean;
 }
 
-/** A row of `taskColumns`. What may be large is JSON, which `openTask` parses. */
+/** A row of `taskColumns`. Columns that may be large are JSON, which `openTask` parses. */
 export interface TaskRow {
   id: string;
   context_id: string;

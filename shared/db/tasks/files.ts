@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
+import { runLargeStatement } from '../client/large-statements.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, createSealerOfTasks, openText } from '../contents/codec.ts';
 import { openSealedFile, sealFile } from '../contents/files.ts';
@@ -31,8 +32,7 @@ export async function storeFile(
   if (key !== undefined && content.length >= minLargeBytes) await largeWork.start('encryption');
   const stored = key === undefined ? content : sealFile(key, taskId, content);
   const name = sealer.text('filename', taskId, filename);
-  if (content.length >= minLargeBytes) await largeWork.start('files');
-  const { rows } = await sql<{ bytes: number }>`-- prepared
+  const statement = sql<{ bytes: number }>`-- prepared
     with gate as (
       update gates g set bytes = g.bytes + case
           when exists (select from files f where f.task_id = g.task_id and f.hash = ${hash}) then 0
@@ -46,7 +46,9 @@ export async function storeFile(
       on conflict (task_id, hash) do nothing
       returning ${content.length}::int as bytes
     )
-    select coalesce(file.bytes, 0) as bytes from gate left join file on true`.execute(db);
+    select coalesce(file.bytes, 0) as bytes from gate left join file on true`;
+  const run = () => statement.execute(db);
+  const { rows } = await (content.length >= minLargeBytes ? runLargeStatement(taskId, run) : run());
   if (rows[0] === undefined) throw new LeaseLostError(`lost the lease on task ${taskId}`);
   return rows[0].bytes;
 }

@@ -4,6 +4,7 @@ import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { nextStatusAt, seconds } from '../client/fragments.ts';
+import { runLargeStatement } from '../client/large-statements.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, createSealer } from '../contents/codec.ts';
@@ -54,8 +55,8 @@ export async function acceptFollowUp(db: Db, options: Options, unsealed: FollowU
   const followUp = areContentsEncrypted() ? await seal(unsealed) : unsealed;
   const { taskId, traceparent } = followUp;
   return retryWhileLocked(async (): Promise<FollowUpResult | typeof locked> => {
-    if (isLarge(followUp)) await largeWork.start(followUp.owner);
-    const row = await accept(db, options, followUp);
+    const run = () => accept(db, options, followUp);
+    const row = await (isLarge(followUp) ? runLargeStatement(followUp.owner, run) : run());
     if (row.repeat) return { kind: 'repeat' };
     const { turn } = row;
     if (turn !== null) return { kind: 'accepted', turn, wakeups: toWakeups(row, taskId, turn, traceparent) };

@@ -10,11 +10,12 @@ import { LeaseLostError } from '../../domain/errors.ts';
 import { getStateClass, yieldsToNextTurn } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { databaseNow } from '../../runtime/clock.ts';
-import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
+import { minLargeBytes } from '../../runtime/large-work.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
 import { signaledGroups, type SignaledColumn } from '../children/end.ts';
 import { signalParents } from '../children/signal.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { runLargeStatement } from '../client/large-statements.ts';
 import { fewRows } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
@@ -75,15 +76,13 @@ export interface WriterOptions {
 
 export function createTurnWriter(db: Db, options: WriterOptions): WriteTurn {
   const run = (writes: readonly TracedWrite[]) => writeSet(db, options, writes);
-  const key = ({ lease }: TracedWrite): string => lease.taskId;
-  const writeSmall = createBatcher(run, { max: 128, lanes: 2, key });
+  const writeSmall = createBatcher(run, { max: 128, lanes: 2, key: ({ lease }) => lease.taskId });
   // A large write is sent alone: what is not part of an array need not be escaped. It also waits until the event loop is free
   // for it; the end of another turn must not.
-  const runLarge = async (writes: readonly TracedWrite[]) => {
-    await largeWork.start('writes');
-    return run(writes);
+  const writeLarge = async (turnWrite: TracedWrite) => {
+    const [written] = await runLargeStatement(turnWrite.lease.taskId, () => run([turnWrite]));
+    return written;
   };
-  const writeLarge = createBatcher(runLarge, { max: 1, lanes: 2, key });
   return async (turnWrite) => {
     const isLarge = countBytes(turnWrite) >= minLargeBytes;
     const sealed = areContentsEncrypted() ? await sealWrite(turnWrite, isLarge) : turnWrite;

@@ -49,7 +49,7 @@ export interface Admission {
   getAddress: () => string;
   /** Resolves when the client has taken the last message, or the call has ended. */
   untilTaken: () => Promise<void>;
-  /** The status of the call will tell the client when to repeat it, which the SDK's services do not. */
+  /** Adds to the status when the client may repeat the call, which the SDK's services do not. */
   failed: (error: unknown) => void;
 }
 
@@ -92,7 +92,7 @@ class GuardedCall extends ServerInterceptingCall {
   #receipt: Receipt | undefined;
   #received = 0;
   #limitKey = '';
-  /** Of the operation. */
+  /** The error of the operation. */
   #error: unknown;
   /** Set while the client has not taken the last message. */
   #sending: { timer: NodeJS.Timeout; taken: PromiseWithResolvers<void> } | undefined;

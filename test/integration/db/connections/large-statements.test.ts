@@ -99,6 +99,23 @@ describe('large statements', () => {
     await Promise.all(largeWrites);
   });
 
+  test('run one at a time for each owner, and two in all', async (t) => {
+    const accept = createAccept(db, options);
+    const released = Promise.withResolvers<void>();
+    const started: string[] = [];
+    t.mock.method(largeWork, 'start', (name: string) => {
+      started.push(name);
+      return released.promise;
+    });
+    const send = (owner: string) => accept(newTask({ owner, message: newMessage(large) }));
+    const sends = ['ann', 'ann', 'ben', 'cid'].map(send);
+    await sql`select 1`.execute(db);
+    assert.deepEqual(started, ['ann', 'ben']);
+    released.resolve();
+    await Promise.all(sends);
+    assert.equal(started.length, 4);
+  });
+
   test('do not delay small messages', async (t) => {
     const accept = createAccept(db, options);
     const released = Promise.withResolvers<void>();
