@@ -6,7 +6,7 @@
 #
 # TAG names the images, such as a version or a commit: letters, digits, dots, dashes and underscores. With AGENT_DIR, the
 # folder of an agent, its tests run and its one image is built. CANARY_PERCENT=10 tries the release on a part of the tasks
-# first: see deploy/rollout.sh.
+# first, and needs two instances of a pool: see deploy/rollout.sh.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

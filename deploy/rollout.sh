@@ -190,8 +190,9 @@ status() {
   local name
   for name in "${targets[@]}"; do
     read_revisions "$name"
-    PREPARED=${PREPARED#r-}
-    say "$name: ${SERVING[*]}; newest: $NEXT, of release ${PREPARED%-*}; before: $BEFORE"
+    PREPARED=${PREPARED#r-} PREPARED=${PREPARED%-*}
+    if [[ $BEFORE == - ]]; then BEFORE='not known'; fi
+    say "$name: ${SERVING[*]}; newest: $NEXT, of release ${PREPARED:-not known}; before: $BEFORE"
   done
 }
 

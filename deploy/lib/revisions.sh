@@ -3,12 +3,14 @@
 
 # A dry run sees a pool of WORKER_INSTANCES, a revision that serves, and one of the release that does not. The step contract finds it promoted.
 seen() {
-  local before=100 next=0
+  # Without a release, as for the step status, its name stands for it.
+  local before=100 next=0 label=r-RELEASE-0
+  if [[ -n ${RELEASE:-} ]]; then label=$(release_label "$RELEASE"); fi
   if [[ ${step:-} == contract ]]; then before=0 next=100; fi
   printf '{"metadata":{"annotations":{"run.googleapis.com/manualInstanceCount":"%s"},
     "labels":{"longhaul-release":"%s","longhaul-before":"BEFORE"}},"status":{"latestCreatedRevisionName":"NEXT",
     "traffic":[{"revisionName":"BEFORE","percent":%d},{"revisionName":"NEXT","percent":%d,"tag":"next"}]}}' \
-    "$WORKER_INSTANCES" "$(release_label "${RELEASE:-}")" "$before" "$next"
+    "$WORKER_INSTANCES" "$label" "$before" "$next"
 }
 
 # release_label <release>: the label of what was deployed for a release. Labels have no capitals and dots, so a hash keeps releases apart.

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { projectDir } from '../../support/deploy/project.ts';
+import { runScript } from '../../support/deploy/scripts.ts';
 import {
   insertAccessTables,
   projectWide,
@@ -74,6 +75,39 @@ describe('the guide', () => {
       assert.ok(roles.includes(`roles/${role}`), role);
   });
 });
+
+describe('commands of the guide', () => {
+  const blocks = [...readText('docs/operate/deploy.md').matchAll(/```sh\n([\s\S]*?)```/g)];
+  const shown = blocks.flatMap(([, block = '']) => readScriptCommands(block));
+
+  test('are accepted by a dry run, with the variables that their block exports', async () => {
+    assert.ok(shown.length > 15, `${shown.length} commands`);
+    const distinct = new Map(shown.map((command) => [JSON.stringify(command), command]));
+    for (const { script, words, env } of distinct.values()) {
+      const { code, errors } = await runScript(script, ['--dry-run', ...words], env);
+      assert.equal(code, 0, `${script} ${words.join(' ')}: ${errors}`);
+    }
+  });
+});
+
+/** The commands of a block that can run dry, with the variables that are exported before or set for them. */
+function readScriptCommands(block: string) {
+  const exported: Record<string, string> = {};
+  return block.replaceAll('$PROJECT_ID', 'my-project').split('\n').flatMap((line) => {
+    const [, assigned] = /^export (.*)$/.exec(line) ?? [];
+    if (assigned !== undefined) Object.assign(exported, readAssignments(assigned));
+    const [, before = '', script, rest = ''] =
+      /^((?:[A-Z_]+=\S+ )*)deploy\/((?:deploy|release|rollout|remove)\.sh)([^#]*)/.exec(line) ?? [];
+    if (script === undefined) return [];
+    const words = rest.split(' ').filter((word) => word !== '' && word !== '--dry-run');
+    return [{ script, words, env: { ...exported, ...readAssignments(before) } }];
+  });
+}
+
+function readAssignments(text: string): Record<string, string> {
+  const found = text.matchAll(/([A-Z_]+)=(\S+)/g);
+  return Object.fromEntries([...found].map(([, name, value]) => [name!, value!]));
+}
 
 describe('the runbook', () => {
   test('names steps of deploy/deploy.sh that exist', () => {

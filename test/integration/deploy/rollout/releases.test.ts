@@ -53,6 +53,19 @@ describe('the release of a rollout', () => {
   });
 });
 
+describe('the step status', () => {
+  test('says that a release is not known, and never leaves it out', async (t) => {
+    const fake = createCloudRun(t);
+    const real = await runScript('rollout.sh', ['status'], fake.environment);
+    assert.match(
+      real.output,
+      /^# longhaul-api: longhaul-api-1=100; newest: longhaul-api-1, of release not known; before: not known$/m,
+    );
+    const dry = await runScript('rollout.sh', ['--dry-run', 'status'], fake.environment);
+    assert.match(dry.output, /^# longhaul-api: BEFORE=100; newest: NEXT, of release RELEASE; before: BEFORE$/m);
+  });
+});
+
 describe('the contraction of the database', () => {
   test('comes after the promotion, and closes the way back', async (t) => {
     const fake = createCloudRun(t);
