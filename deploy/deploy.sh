@@ -34,37 +34,15 @@ source "$HERE/lib/revisions.sh"
 source "$HERE/lib/invokers.sh"
 # shellcheck source=deploy/lib/kept.sh
 source "$HERE/lib/kept.sh"
+check_settings
 
 umask 077
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 if [[ -n ${RENDERED_DIR:-} ]]; then WORK=$RENDERED_DIR; trap - EXIT; fi
 
-(($(planned_connections) < DATABASE_MAX_CONNECTIONS)) ||
-  fail "the services may open $(planned_connections) connections, but AlloyDB allows $DATABASE_MAX_CONNECTIONS: lower API_MAX, DISPATCHER_MAX, WORKER_MAX or their pools"
-
 API_PUBLIC=false
-if [[ ",$API_INVOKERS," == *,allUsers,* ]]; then API_PUBLIC=true; fi
-if [[ $API_PUBLIC == true ]] && relies_on_cloud_run "$API_AUTH_MODES"; then
-  fail "API_INVOKERS lets anyone call, but API_AUTH_MODES=$API_AUTH_MODES does not authenticate callers: set it to jwt, api-key or google-oauth"
-fi
-if [[ ",$API_AUTH_MODES," == *,google-oauth,* && -z $API_OAUTH_AUDIENCE ]]; then
-  fail 'API_AUTH_MODES=google-oauth needs API_OAUTH_AUDIENCE, the id of the OAuth client'
-fi
-if [[ ",$API_AUTH_MODES," == *,api-key,* && -z $API_KEYS_SECRET ]]; then
-  fail 'API_AUTH_MODES=api-key needs API_KEYS_SECRET, the name of a secret with owner:hash lines'
-fi
-
-[[ $API_GCLOUD_TOKENS =~ ^(true|false)$ ]] || fail "API_GCLOUD_TOKENS must be true or false, not $API_GCLOUD_TOKENS"
-[[ $WORKER_MODE =~ ^(pull|push)$ ]] || fail "WORKER_MODE must be pull or push, not $WORKER_MODE"
-[[ $WORKER_RELEASE =~ ^[A-Za-z0-9._-]*$ ]] ||
-  fail "WORKER_RELEASE must be letters, digits, dots, dashes and underscores, not $WORKER_RELEASE"
-[[ $DATABASE_CONNECTION =~ ^(private|proxy|public|psc)$ ]] ||
-  fail "DATABASE_CONNECTION must be private, proxy, public or psc, not $DATABASE_CONNECTION"
-if [[ $DATABASE_CONNECTION =~ ^(proxy|public)$ && -n $DATABASE_HOST ]]; then
-  fail "the Auth Proxy finds the instance by its name: set ALLOYDB_CLUSTER and ALLOYDB_INSTANCE instead of DATABASE_HOST"
-fi
-check_image_source
+if has API_INVOKERS allUsers; then API_PUBLIC=true; fi
 
 PROJECT_NUMBER=$(query 123456789012 projects describe "$PROJECT_ID" --format='value(projectNumber)') ||
   fail "cannot read the project $PROJECT_ID: check the id, and log in with gcloud auth login"

@@ -32,8 +32,7 @@ source "$HERE/lib/common.sh"
 source "$HERE/lib/revisions.sh"
 # shellcheck source=deploy/lib/smoke.sh
 source "$HERE/lib/smoke.sh"
-check_rollout
-check_image_source
+check_settings
 check_smoke
 # A pool that cannot be split is refused now, and not after the builds.
 if ((CANARY_PERCENT > 0)); then

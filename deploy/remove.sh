@@ -19,6 +19,7 @@ done
 source "$HERE/settings.sh"
 # shellcheck source=deploy/lib/common.sh
 source "$HERE/lib/common.sh"
+check_settings
 if [[ $DRY_RUN == false && $CONFIRMED == false ]]; then
   read -r -p "This deletes all tasks and secrets of $PREFIX in $PROJECT_ID. Type $PREFIX to continue: " answer
   [[ $answer == "$PREFIX" ]] || fail 'cancelled; nothing was deleted'

@@ -43,13 +43,12 @@ source "$HERE/lib/invokers.sh"
 # shellcheck source=deploy/lib/smoke.sh
 source "$HERE/lib/smoke.sh"
 fail() { printf 'rollout: %s\n' "$*" >&2; exit 1; }
-check_rollout
+check_settings
 [[ $step == status || $RELEASE =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] ||
   fail "RELEASE must be letters, digits, dots, dashes and underscores, not $RELEASE"
 
 prepare() {
-  [[ ${API_IMAGE:-} == *@sha256:* && ${WORKER_IMAGE:-} == *@sha256:* ]] ||
-    fail 'API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…)'
+  [[ -n $API_IMAGE && -n $WORKER_IMAGE ]] || fail 'API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…)'
   local name image
   local -a release
   check_smoke

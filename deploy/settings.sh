@@ -1,7 +1,7 @@
-# Settings of a deployment. Each can be set in the environment; PROJECT_ID is required.
+# Settings of a deployment. Each can be set in the environment; PROJECT_ID is required. lib/checks.txt says what each accepts.
 # shellcheck shell=bash disable=SC2034
 
-: "${PROJECT_ID:?set PROJECT_ID to the id of the Google Cloud project}"
+: "${PROJECT_ID:=}"                           # id of the Google Cloud project
 : "${REGION:=us-central1}"
 : "${PREFIX:=longhaul}"                       # name prefix of every resource
 

@@ -3,6 +3,8 @@
 
 # shellcheck source=deploy/lib/digests.sh
 source "$HERE/lib/digests.sh"
+# shellcheck source=deploy/lib/checks.sh
+source "$HERE/lib/checks.sh"
 
 say() { printf '# %s\n' "$*"; }
 fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
@@ -170,18 +172,6 @@ submit() {
   await_grants
   change builds submit "$2" --config="$config" --region="$REGION" --gcs-source-staging-dir="gs://$BUILD_BUCKET/source" \
     --service-account="projects/$PROJECT_ID/serviceAccounts/$(account "$1")" ${4:+--substitutions="$4"}
-}
-
-check_image_source() {
-  [[ $IMAGES_FROM =~ ^(dockerfile|source)$ ]] || fail "IMAGES_FROM must be dockerfile or source, not $IMAGES_FROM"
-  if [[ $IMAGES_FROM == source && -n $AGENT_DIR ]]; then
-    fail 'IMAGES_FROM=source builds this project: an agent in a folder of its own has a Dockerfile'
-  fi
-  if [[ $AGENT_FILE == agent.yaml ]]; then return; fi
-  [[ -z $AGENT_DIR ]] || fail 'AGENT_FILE is for images of this repository: with AGENT_DIR, the Dockerfile of that folder names its agent'
-  # Relative, and below this folder: a build gets nothing else.
-  [[ $AGENT_FILE =~ ^[A-Za-z0-9._][A-Za-z0-9._/-]*\.ya?ml$ && $AGENT_FILE != *..* && -f $(dirname "$HERE")/$AGENT_FILE ]] ||
-    fail "AGENT_FILE must be a YAML file of this repository, such as docs/agents/orders.yaml, not $AGENT_FILE"
 }
 
 scan_settings() {

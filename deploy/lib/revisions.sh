@@ -159,21 +159,3 @@ run_admin() {
   arguments=$(IFS=,; printf '%s' "${entry/migrate/admin},$*")
   change run jobs execute "$PREFIX-migrate" --region="$REGION" --wait --task-timeout="${seconds}s" --container=service --args="$arguments"
 }
-
-# Refuses settings that are not numbers within their bounds.
-check_rollout() {
-  local name min max
-  while read -r name min max; do
-    if [[ ! ${!name} =~ ^[0-9]{1,5}$ ]] || ((10#${!name} < min || 10#${!name} > max)); then
-      fail "$name must be a number from $min to $max, not ${!name}"
-    fi
-    # Without leading zeros, which would make it octal in arithmetic.
-    printf -v "$name" '%d' "$((10#${!name}))"
-  done <<'LIMITS'
-CANARY_PERCENT 0 99
-CANARY_TASKS 1 99999
-CANARY_TOLERANCE 0 100
-CANARY_SECONDS 60 21600
-DRAIN_WAIT_SECONDS 0 21600
-LIMITS
-}

@@ -73,8 +73,7 @@ for pair in "${pairs[@]}"; do
 done
 IFS=, read -r -a pairs <<<"$WORKER_SECRETS"
 for pair in "${pairs[@]}"; do
-  [[ $pair =~ ^([A-Za-z_][A-Za-z0-9_]*)=([A-Za-z0-9_-]+)$ ]] || fail "WORKER_SECRETS must be NAME=secret pairs, not $pair"
-  WORKER_EXTRA+="            - name: ${BASH_REMATCH[1]}"$'\n'
-  WORKER_EXTRA+="              valueFrom: { secretKeyRef: { name: ${BASH_REMATCH[2]}, key: \"$(secret_version "${BASH_REMATCH[2]}")\" } }"$'\n'
+  WORKER_EXTRA+="            - name: ${pair%%=*}"$'\n'
+  WORKER_EXTRA+="              valueFrom: { secretKeyRef: { name: ${pair#*=}, key: \"$(secret_version "${pair#*=}")\" } }"$'\n'
 done
 await_grants

@@ -16,6 +16,11 @@ variable "secret_versions" {
   description = "The versions of the database passwords that the services use, by service, once they have been rotated: { api = \"2\" }."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for name, version in var.secret_versions : contains(["api", "worker", "dispatcher"], name) && can(regex("^([1-9][0-9]*|latest)$", version))])
+    error_message = "secret_versions must have the numbers of versions, or latest, by api, worker and dispatcher."
+  }
 }
 
 variable "receiver" {

@@ -4,19 +4,11 @@
 variable "settings" {
   description = "Settings of deploy/settings.sh by name, such as { PROJECT_ID = \"my-project\", API_MAX = \"5\" }."
   type        = map(string)
+}
 
-  validation {
-    condition     = length(setsubtract(keys(var.settings), concat(keys(local.defaults), ["PROJECT_ID"]))) == 0
-    error_message = "Unknown settings: ${join(", ", setsubtract(keys(var.settings), keys(local.defaults)))}. deploy/settings.sh lists the known ones."
-  }
-  # As in deploy.sh: these modes believe what Cloud Run says about callers, or ask for no credentials.
-  validation {
-    condition = (
-      !contains(split(",", lookup(var.settings, "API_INVOKERS", "")), "allUsers") ||
-      length(setintersection(split(",", lookup(var.settings, "API_AUTH_MODES", local.defaults["API_AUTH_MODES"])), ["none", "cloud-run-iam"])) == 0
-    )
-    error_message = "API_INVOKERS lets anyone call, but API_AUTH_MODES does not authenticate callers: set it to jwt, api-key or google-oauth."
-  }
+module "checks" {
+  source   = "./checks"
+  settings = var.settings
 }
 
 variable "project_number" {
@@ -34,15 +26,7 @@ variable "values" {
 }
 
 locals {
-  # : "${NAME:=value}" or : "${NAME=value}"
-  defaults = { for found in regexall("(?m)^: \"\\$\\{([A-Z_]+):?=([^}]*)\\}\"", file("${path.module}/../../settings.sh")) : found[0] => found[1] }
-  given    = merge(local.defaults, var.settings)
-
-  # Values may name other settings: in three rounds, the last of which resolves SUBNET, then NETWORK, then PREFIX.
-  first  = { for name, value in local.given : name => replace(replace(replace(value, "$NETWORK", local.given["NETWORK"]), "$PREFIX", local.given["PREFIX"]), "$PROJECT_ID", local.given["PROJECT_ID"]) }
-  second = { for name, value in local.first : name => replace(replace(value, "$PREFIX", local.given["PREFIX"]), "$PROJECT_ID", local.given["PROJECT_ID"]) }
-
-  settings = local.second
+  settings = module.checks.settings
   prefix   = local.settings["PREFIX"]
   region   = local.settings["REGION"]
   public   = contains(split(",", local.settings["API_INVOKERS"]), "allUsers")

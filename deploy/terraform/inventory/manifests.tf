@@ -6,8 +6,6 @@ locals {
   api_url  = "https://${local.prefix}-api-${local.host}"
   instance = "projects/${local.settings["PROJECT_ID"]}/locations/${local.region}/clusters/${local.settings["ALLOYDB_CLUSTER"]}/instances/${local.settings["ALLOYDB_INSTANCE"]}"
 
-  connections = (tonumber(local.settings["API_MAX"]) + tonumber(local.settings["GRPC_MAX"])) * (tonumber(local.settings["API_POOL"]) + 1) + tonumber(local.settings["DISPATCHER_MAX"]) * (tonumber(local.settings["DISPATCHER_POOL"]) + 1) + tonumber(local.settings["WORKER_MAX"]) * tonumber(local.settings["WORKER_POOL"]) + 2
-
   proxy_args = concat(
     ["--port=5432", "--structured-logs", "--health-check", "--http-address=0.0.0.0"],
     local.settings["DATABASE_CONNECTION"] == "public" ? ["--public-ip"] : [],
@@ -28,7 +26,7 @@ locals {
       API_IMAGE              = local.agent || local.settings["IMAGES_FROM"] == "source" ? local.settings["WORKER_IMAGE"] : local.settings["API_IMAGE"]
       DATABASE_ADDRESS       = local.proxied ? "127.0.0.1" : var.values.database_address
       DATABASE_SSL           = local.proxied ? "disable" : local.settings["DATABASE_SSL"]
-      PLANNED_CONNECTIONS    = tostring(local.connections)
+      PLANNED_CONNECTIONS    = tostring(module.checks.connections)
       WORKER_RELEASE         = local.settings["WORKER_RELEASE"] != "" ? local.settings["WORKER_RELEASE"] : try(substr(split("@sha256:", local.settings["WORKER_IMAGE"])[1], 0, 12), "")
       DISPATCHER_URL         = "https://${local.prefix}-dispatcher-${local.host}"
       WORKER_URL             = "https://${local.prefix}-worker-${local.host}"

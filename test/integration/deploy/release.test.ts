@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { deployment } from '../../../build/files.ts';
-import { projectDir } from '../../support/deploy/project.ts';
+import { agentDir, projectDir } from '../../support/deploy/project.ts';
 import { runScript } from '../../support/deploy/scripts.ts';
 import { readGrants } from '../../tools/access/matrix.ts';
 
@@ -13,7 +13,7 @@ describe('accounts of builds', () => {
   test('test, build and deploy a release in this order, each with its own', async () => {
     for (const [env, check, images, names] of [
       [{}, 'check.yaml', 'images.yaml', undefined],
-      [{ AGENT_DIR: '/agent' }, 'check-agent.yaml', 'agent-image.yaml', 'agent'],
+      [{ AGENT_DIR: agentDir }, 'check-agent.yaml', 'agent-image.yaml', 'agent'],
       [{ IMAGES_FROM: 'source' }, 'check.yaml', 'source-image.yaml', 'source'],
     ] as [Record<string, string>, string, string, string | undefined][]) {
       const { output } = await runScript('release.sh', ['--dry-run', '1.2.3'], env);

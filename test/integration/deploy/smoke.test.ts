@@ -231,6 +231,8 @@ describe('a release', () => {
     }
     const { output } = await runScript('release.sh', ['--dry-run', '2.0'], {
       API_AUTH_MODES: 'jwt',
+      API_JWT_ISSUER: 'https://issuer.example',
+      API_JWT_AUDIENCE: 'longhaul',
       SMOKE_SECRET: 's',
     });
     assert.match(output, /_SMOKE_SECRET=s/);

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
-import { projectDir } from '../../support/deploy/project.ts';
+import { agentDir, projectDir } from '../../support/deploy/project.ts';
 import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
 import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
 import { findSecrets, type SecretsOptions } from '../../tools/audit/secrets.ts';
@@ -90,7 +90,7 @@ describe('scan of images', () => {
     const settings = { REFUSED_SEVERITIES: 'CRITICAL', ACCEPTED_VULNERABILITIES: 'CVE-2026-1' };
     for (const env of [
       settings,
-      { ...settings, AGENT_DIR: '/agent' },
+      { ...settings, AGENT_DIR: agentDir },
       { ...settings, IMAGES_FROM: 'source' },
     ]) {
       const builds = (await dryRun('deploy.sh', env)).filter(({ line }) => line.includes('builds submit'));

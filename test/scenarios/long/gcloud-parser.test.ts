@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { checkWithGcloud, findGcloud } from '../../support/deploy/gcloud.ts';
-import { manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
+import { agentDir, manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
 import { dryRun } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
@@ -19,8 +19,8 @@ const network = { NETWORK: 'corp', SUBNET: 'run', DATABASE_RANGE: '10.60.0.0' };
 const rollout = {
   CANARY_PERCENT: '10',
   WORKER_INSTANCES: '2',
-  API_IMAGE: 'api@sha256:1',
-  WORKER_IMAGE: 'worker@sha256:1',
+  API_IMAGE: `registry/api@sha256:${'1'.repeat(64)}`,
+  WORKER_IMAGE: `registry/worker@sha256:${'1'.repeat(64)}`,
 };
 
 describe('installed gcloud', { skip: gcloud === undefined }, () => {
@@ -40,7 +40,7 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       ...(await dryRun('deploy.sh', network, ['network', 'alloydb'])),
       ...(await dryRun('remove.sh', network)),
       ...(await dryRun('remove.sh', { DATABASE_CONNECTION: 'psc' })),
-      ...(await dryRun('release.sh', { AGENT_DIR: '/agent' }, ['1.2.3'])),
+      ...(await dryRun('release.sh', { AGENT_DIR: agentDir }, ['1.2.3'])),
       ...(await dryRun('remove.sh')),
       ...(await dryRun('release.sh', {}, ['1.2.3'])),
       ...(

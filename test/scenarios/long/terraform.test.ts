@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { projectDir } from '../../support/deploy/project.ts';
+import { agentDir, projectDir } from '../../support/deploy/project.ts';
 import { dryRun, run, type Command } from '../../support/deploy/scripts.ts';
+import { accepted, refused, together } from '../../support/deploy/setting-values.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 const isInstalled = spawnSync('terraform', ['version']).status === 0;
@@ -58,7 +59,7 @@ async function evaluate(
     ['init', '-backend=false'],
     ['plan', '-refresh=false', '-lock=false', `-out=${plan}`, ...flags],
   ]) {
-    const ran = await run('terraform', [`-chdir=${module}/inventory`, ...args], { env });
+    const ran = await run('terraform', [`-chdir=${module}/inventory`, ...args, '-no-color'], { env });
     assert.equal(ran.code, 0, ran.output + ran.errors);
   }
   const { output } = await run('terraform', [`-chdir=${module}/inventory`, 'show', '-json', plan], { env });
@@ -170,7 +171,8 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
 
   test('gives the services the containers of the manifests', async (t) => {
     const dir = createTempDir(t);
-    const settings = { API_IMAGE: 'a@sha256:1', WORKER_IMAGE: 'w@sha256:1', AGENT_DIR: '/agent' };
+    const image = `registry/agent@sha256:${'1'.repeat(64)}`;
+    const settings = { API_IMAGE: image, WORKER_IMAGE: image, AGENT_DIR: agentDir };
     const env = { ...settings, WORKER_ENV: 'A=b=c', DATABASE_CONNECTION: 'proxy' };
     await dryRun('deploy.sh', { RENDERED_DIR: dir, ...env }, ['services']);
     const { manifests, pods } = await evaluate(t, env);
@@ -209,6 +211,34 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
   });
 
   test('refuses a setting that the scripts do not have', async (t) => {
-    await assert.rejects(() => evaluate(t, { API_MAXIMUM: '3' }), /Unknown settings: API_MAXIMUM/);
+    await assert.rejects(() => evaluate(t, { API_MAXIMUM: '3' }), /API_MAXIMUM is not a setting/);
+  });
+
+  test('refuses what the scripts refuse, by name, all together', async (t) => {
+    const rounds = Math.max(...Object.values(refused).map((values) => values.length));
+    for (let round = 0; round < rounds; round++) {
+      const wrong = Object.entries(refused).filter(([, values]) => values[round] !== undefined);
+      const settings = Object.fromEntries(wrong.map(([name, values]) => [name, values[round]!]));
+      await assert.rejects(
+        () => evaluate(t, settings),
+        ({ message }: Error) =>
+          wrong.every(([name]) => {
+            assert.match(message, new RegExp(`^ {2}- ${name} must be .+`, 'm'));
+            return true;
+          }),
+      );
+    }
+    for (const [settings, problem] of together)
+      await assert.rejects(
+        () => evaluate(t, settings),
+        ({ message }: Error) => message.includes(problem),
+      );
+  });
+
+  test('accepts what the scripts accept', async (t) => {
+    for (let round = 0; round < 3; round++) {
+      const right = Object.entries(accepted).filter(([, values]) => values[round] !== undefined);
+      await evaluate(t, Object.fromEntries(right.map(([name, values]) => [name, values[round]!])));
+    }
   });
 });

@@ -10,6 +10,9 @@ import { dryRun, runScript, type ScriptResult } from './scripts.ts';
 
 export const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
 
+/** The folder of an agent, with a Dockerfile. */
+export const agentDir = path.join(projectDir, 'test/support/deploy/agent');
+
 /** Settings that create the resources which the defaults leave out. */
 export const otherMode = { WORKER_MODE: 'push', GRPC_MAX: '2' };
 

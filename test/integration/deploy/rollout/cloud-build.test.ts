@@ -27,7 +27,7 @@ describe('the deployment of Cloud Build', () => {
     const fake = createCloudRun(t);
     const { CANARY_PERCENT: _percent, PROJECT_ID: _project, ...env } = fake.environment;
     for (const name of ['api', 'worker'])
-      writeFileSync(path.join(fake.dir, `${name}.image`), `registry/${name}@sha256:1`);
+      writeFileSync(path.join(fake.dir, `${name}.image`), `registry/${name}@sha256:${'1'.repeat(64)}`);
     const values: Record<string, string> = {
       ...substitutions,
       PROJECT_ID: 'my-project',
