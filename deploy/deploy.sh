@@ -49,6 +49,7 @@ PROJECT_NUMBER=$(query 123456789012 projects describe "$PROJECT_ID" --format='va
 # Deterministic URLs, known before the services exist. They are also the audience of the callers' tokens.
 DISPATCHER_URL="https://$PREFIX-dispatcher-$PROJECT_NUMBER.$REGION.run.app"
 API_URL="https://$PREFIX-api-$PROJECT_NUMBER.$REGION.run.app"
+: "${PUBLIC_URL:=$API_URL}"
 # The audience of the tokens of gcloud auth print-identity-token, which are for all services of all projects.
 GCLOUD_AUDIENCE=''
 if [[ $API_GCLOUD_TOKENS == true ]]; then GCLOUD_AUDIENCE=',32555940559.apps.googleusercontent.com'; fi

@@ -45,6 +45,14 @@ fi
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
+# The deployment gets the variables of the services in base64, because they may have commas, dollars and lines.
+variables=''
+for name in SERVICE_ENV API_ENV WORKER_ENV DISPATCHER_ENV AGENT_ENV; do
+  encoded=$(variables_text "$name" | base64 | tr -d '\n')
+  ((${#encoded} <= 4000)) || fail "$name is too long for Cloud Build, which takes 3000 bytes: unset it. The release then keeps the variables, which deploy/deploy.sh sets"
+  if [[ -n $encoded ]]; then variables+=",_${name}_BASE64=$encoded"; fi
+done
+
 sources=$(dirname "$HERE")
 names=''
 if [[ -n $AGENT_DIR ]]; then
@@ -62,5 +70,5 @@ else
 fi
 canary="_CANARY_PERCENT=$CANARY_PERCENT,_CANARY_TASKS=$CANARY_TASKS,_CANARY_TOLERANCE=$CANARY_TOLERANCE"
 canary+=",_CANARY_SECONDS=$CANARY_SECONDS,_DRAIN_WAIT_SECONDS=$DRAIN_WAIT_SECONDS,_SMOKE_SECRET=$SMOKE_SECRET"
-submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG$names,$canary"
+submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG$names,$canary$variables"
 if [[ $DRY_RUN == true ]]; then say 'a dry run: nothing was submitted'; else say "released $TAG"; fi

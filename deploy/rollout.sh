@@ -49,7 +49,7 @@ check_settings
 
 prepare() {
   [[ -n $API_IMAGE && -n $WORKER_IMAGE ]] || fail 'API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…)'
-  local name image
+  local name service image flag
   local -a release
   check_smoke
   check_callers
@@ -61,9 +61,10 @@ prepare() {
     OLD[$name]=${SERVING[0]%=*}
   done
   for name in "${targets[@]}"; do
-    case $name in "$PREFIX-api" | "$PREFIX-grpc") image=$API_IMAGE release=() ;; *) image=$WORKER_IMAGE release=(--update-env-vars="WORKER_RELEASE=$RELEASE") ;; esac
-    if [[ $name == "$PREFIX-dispatcher" ]]; then release=(); fi
-    deploy_unused "$name" "${OLD[$name]}" --container=service --image="$image" "${release[@]}" ||
+    service=${name#"$PREFIX-"} image=$WORKER_IMAGE release=()
+    case $service in api | grpc) service=api image=$API_IMAGE ;; worker) release=("WORKER_RELEASE=$RELEASE") ;; esac
+    flag=$(update_flag "$service" "${release[@]}")
+    deploy_unused "$name" "${OLD[$name]}" --container=service --image="$image" ${flag:+"$flag"} ||
       fail "$name was not deployed. The revisions before continue to serve: run the step prepare again"
   done
 }

@@ -71,6 +71,8 @@
 # For the smoke test of releases, with API_AUTH_MODES=api-key or jwt: name of a secret with an API key, or with a token.
 : "${SMOKE_SECRET:=}"
 : "${GEMINI_LOCATION:=global}"
+: "${PUBLIC_URL:=}"                           # the address of the api for callers, with a domain of yours; default: that of Cloud Run
+: "${TRUSTED_PROXIES:=1}"                     # Cloud Run; with a load balancer in front, 2
 
 # Limits of the queues. Enough calls at once for ten dispatchers of 200: one owner holds at most half of each. A push request
 # lasts as long as its turn: 600 s is the maximum of Pub/Sub.
@@ -107,8 +109,13 @@
 : "${AGENT_DIR:=}"
 # The YAML of the agent in images of this repository: a file of the repository, such as docs/agents/orders.yaml.
 : "${AGENT_FILE:=agent.yaml}"
-# For the workers: NAME=value and NAME=secret, comma-separated. Secrets exist already, and are pinned to their newest version.
+# Variables of docs/operate/configuration.md: NAME=value, one a line, or @FILE. See docs/operate/deploy.md.
+: "${SERVICE_ENV:=}"                          # for every service that reads them
+: "${API_ENV:=}"                              # for one service, in place of those of SERVICE_ENV
 : "${WORKER_ENV:=}"
+: "${DISPATCHER_ENV:=}"
+: "${AGENT_ENV:=}"                            # other variables for the workers: those of the agent
+# For the workers: NAME=secret, comma-separated. The secrets exist already, and are pinned to their newest version.
 : "${WORKER_SECRETS:=}"
 
 # Scans of images. Severities that fail a build, and findings that do not, because they have been assessed:

@@ -11,6 +11,7 @@ problem() { REFUSED[$1]=true; PROBLEMS+=("$2"); }
 check_settings() {
   local line
   local -A patterns=() accepted=()
+  check_variables
   while IFS= read -r line || [[ -n $line ]]; do
     if [[ $line =~ ^kind\ +([a-z]+)\ +([^ ]+)\ +(.*)$ ]]; then
       patterns[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]} accepted[${BASH_REMATCH[1]}]=${BASH_REMATCH[3]}
@@ -34,6 +35,7 @@ check_settings() {
 check_setting() {
   local value=${!1} kind=$4 pattern text min=0 max=0
   case $kind in
+    variables) return ;;
     number) read -r min max <<<"$5"; pattern='0|[1-9][0-9]{0,6}' text="a number from $min to $max" ;;
     choice) pattern=$5 text=${5//|/, }; text="${text%, *} or ${text##*, }" ;;
     *) pattern=${patterns[$kind]} text=${accepted[$kind]} ;;
@@ -55,7 +57,11 @@ check_setting() {
 has() { [[ ",${!1}," == *",$2,"* ]]; }
 
 # check_needs and check_refuses <name> <value> <other name> <text>
-check_needs() { if has "$1" "$2" && [[ -z ${!3} ]]; then problem "$3" "$1=$2 needs $3, $4"; fi; }
+check_needs() {
+  # In place of a single issuer.
+  if [[ $3 == API_JWT_* && -v API_VARIABLES[JWT_ISSUERS] ]]; then return; fi
+  if has "$1" "$2" && [[ -z ${!3} ]]; then problem "$3" "$1=$2 needs $3, $4"; fi
+}
 check_refuses() { if has "$1" "$2" && [[ -n ${!3} ]]; then problem "$3" "$1=$2 does not go with $3: $4"; fi; }
 
 # check_atmost <name> <other name>

@@ -3,6 +3,8 @@
 
 # shellcheck source=deploy/lib/digests.sh
 source "$HERE/lib/digests.sh"
+# shellcheck source=deploy/lib/variables.sh
+source "$HERE/lib/variables.sh"
 # shellcheck source=deploy/lib/checks.sh
 source "$HERE/lib/checks.sh"
 

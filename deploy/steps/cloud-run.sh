@@ -64,13 +64,11 @@ done
 ADMIN_PASSWORD_VERSION=$(secret_version "${SECRET_PREFIX}alloy_db_admin_pass")
 PLANNED_CONNECTIONS=$(planned_connections)
 
-# Variables of the agent, as lines of the worker's manifest.
-WORKER_EXTRA=''
-IFS=, read -r -a pairs <<<"$WORKER_ENV"
-for pair in "${pairs[@]}"; do
-  [[ $pair =~ ^([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] || fail "WORKER_ENV must be NAME=value pairs, not $pair"
-  WORKER_EXTRA+="            - { name: ${BASH_REMATCH[1]}, value: \"${BASH_REMATCH[2]//[\\\"]/\\&}\" }"$'\n'
-done
+# Variables of the services, as lines of their manifests.
+API_EXTRA=$(variable_lines api '            ')
+DISPATCHER_EXTRA=$(variable_lines dispatcher '            ')
+MIGRATE_EXTRA=$(variable_lines migrate '                ')
+WORKER_EXTRA=$(variable_lines worker '            ')$'\n'
 IFS=, read -r -a pairs <<<"$WORKER_SECRETS"
 for pair in "${pairs[@]}"; do
   WORKER_EXTRA+="            - name: ${pair%%=*}"$'\n'

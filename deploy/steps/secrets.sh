@@ -35,6 +35,12 @@ fi
 if [[ -n $SMOKE_SECRET ]]; then
   grant roles/secretmanager.secretAccessor "$(service_account deploy)" secrets "$SMOKE_SECRET"
 fi
+# Secrets that variables name by address.
+for name in api worker dispatcher migrate; do
+  for named in $(named_secrets "$name"); do
+    grant roles/secretmanager.secretAccessor "$(service_account "${name/migrate/migrator}")" secrets "$named"
+  done
+done
 # Secrets of the agent's tools, which the author has created.
 IFS=, read -r -a pairs <<<"$WORKER_SECRETS"
 for pair in "${pairs[@]}"; do

@@ -1,5 +1,6 @@
 # The services, their callers, and the schedule that triggers the reconciler.
 source "$HERE/steps/cloud-run.sh"
+show_variables api worker dispatcher
 apply dispatcher run services describe "$PREFIX-dispatcher" --region="$REGION" -- run services replace --region="$REGION"
 mapfile -t callers < <(listed_invokers dispatcher)
 set_invokers "$PREFIX-dispatcher" "${callers[@]}"

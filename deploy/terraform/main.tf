@@ -8,6 +8,7 @@ data "google_project" "this" {
 module "inventory" {
   source          = "./inventory"
   settings        = var.settings
+  env             = var.env
   project_number  = data.google_project.this.number
   receiver        = var.receiver
   secret_versions = var.secret_versions

@@ -12,6 +12,12 @@ variable "settings" {
   }
 }
 
+variable "env" {
+  description = "Variables of the services, by the names of deploy/settings.sh: { SERVICE_ENV = { OPERATORS = \"ops@example.com\" }, AGENT_ENV = { ORDERS_URL = \"…\" } }."
+  type        = map(map(string))
+  default     = {}
+}
+
 variable "secret_versions" {
   description = "The versions of the database passwords that the services use, by service, once they have been rotated: { api = \"2\" }."
   type        = map(string)

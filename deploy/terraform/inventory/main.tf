@@ -6,9 +6,16 @@ variable "settings" {
   type        = map(string)
 }
 
+variable "env" {
+  description = "Variables of the services, by SERVICE_ENV, API_ENV, WORKER_ENV, DISPATCHER_ENV and AGENT_ENV, as in deploy/settings.sh."
+  type        = map(map(string))
+  default     = {}
+}
+
 module "checks" {
   source   = "./checks"
   settings = var.settings
+  env      = var.env
 }
 
 variable "project_number" {
@@ -26,7 +33,7 @@ variable "values" {
 }
 
 locals {
-  settings = module.checks.settings
+  settings = module.checks.accepted.settings
   prefix   = local.settings["PREFIX"]
   region   = local.settings["REGION"]
   public   = contains(split(",", local.settings["API_INVOKERS"]), "allUsers")
@@ -99,6 +106,13 @@ locals {
     kind     = "secret"
     resource = local.settings["API_KEYS_SECRET"]
   }]
+  # Secrets that variables name by address.
+  addressed = flatten([for service, variables in module.checks.accepted.variables : [for name, value in variables : {
+    member   = "serviceAccount:${local.prefix}-${replace(service, "/^migrate$/", "migrator")}@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
+    role     = "roles/secretmanager.secretAccessor"
+    kind     = "secret"
+    resource = regex("^sm://projects/${local.settings["PROJECT_ID"]}/secrets/([A-Za-z0-9_-]+)/", value)[0]
+  } if startswith(value, "sm://projects/${local.settings["PROJECT_ID"]}/secrets/")]])
   authority = local.settings["DATABASE_SSL_CA_SECRET"] == "" ? [] : [for name in ["api", "worker", "dispatcher", "migrator"] : {
     member   = "serviceAccount:${local.prefix}-${name}@${local.settings["PROJECT_ID"]}.iam.gserviceaccount.com"
     role     = "roles/secretmanager.secretAccessor"
@@ -111,7 +125,7 @@ locals {
     kind     = "secret"
     resource = local.settings["SMOKE_SECRET"]
   }]
-  grants = { for grant in concat(local.listed, local.invokers, local.tools, local.keys, local.authority, local.smoke) : "${grant.kind} ${grant.resource} ${grant.role} ${grant.member}" => grant }
+  grants = { for grant in concat(local.listed, local.invokers, local.tools, local.keys, local.authority, local.smoke, local.addressed) : "${grant.kind} ${grant.resource} ${grant.role} ${grant.member}" => grant }
 }
 
 output "settings" {

@@ -26,7 +26,7 @@ locals {
       API_IMAGE              = local.agent || local.settings["IMAGES_FROM"] == "source" ? local.settings["WORKER_IMAGE"] : local.settings["API_IMAGE"]
       DATABASE_ADDRESS       = local.proxied ? "127.0.0.1" : var.values.database_address
       DATABASE_SSL           = local.proxied ? "disable" : local.settings["DATABASE_SSL"]
-      PLANNED_CONNECTIONS    = tostring(module.checks.connections)
+      PLANNED_CONNECTIONS    = tostring(module.checks.accepted.connections)
       WORKER_RELEASE         = local.settings["WORKER_RELEASE"] != "" ? local.settings["WORKER_RELEASE"] : try(substr(split("@sha256:", local.settings["WORKER_IMAGE"])[1], 0, 12), "")
       DISPATCHER_URL         = "https://${local.prefix}-dispatcher-${local.host}"
       WORKER_URL             = "https://${local.prefix}-worker-${local.host}"
@@ -48,7 +48,11 @@ locals {
       AUTH_PROXY_QUIT_URL    = local.proxied ? "http://127.0.0.1:9091/quitquitquit" : ""
       ADMIN_PASSWORD_VERSION = "1"
       ALERT_CHANNELS         = ""
-      WORKER_EXTRA           = join("\n", concat(local.worker_variables, local.worker_secrets))
+      PUBLIC_URL             = local.settings["PUBLIC_URL"] != "" ? local.settings["PUBLIC_URL"] : local.api_url
+      API_EXTRA              = local.extra["api"]
+      DISPATCHER_EXTRA       = local.extra["dispatcher"]
+      MIGRATE_EXTRA          = local.extra["migrate"]
+      WORKER_EXTRA           = join("\n", concat([local.extra["worker"]], local.worker_secrets))
       AUTH_PROXY_ANNOTATION  = ""
       AUTH_PROXY             = local.proxied ? "        - ${jsonencode(merge(local.proxy, { args = concat(local.proxy_args, [local.instance]) }))}" : ""
       AUTH_PROXY_OF_JOB      = local.proxied ? "            - ${jsonencode(merge(local.proxy, { args = concat(local.proxy_args, ["--quitquitquit", local.instance]) }))}" : ""
@@ -56,8 +60,11 @@ locals {
     { for name in ["API", "WORKER", "DISPATCHER"] : "${name}_USER_VERSION" => "1" },
     { for name in ["API", "WORKER", "DISPATCHER"] : "${name}_PASSWORD_VERSION" => lookup(var.secret_versions, lower(name), "1") },
   )
-  worker_variables = [for pair in compact(split(",", local.settings["WORKER_ENV"])) : "            - { name: ${split("=", pair)[0]}, value: ${jsonencode(join("=", slice(split("=", pair), 1, length(split("=", pair)))))} }"]
-  worker_secrets   = [for pair in compact(split(",", local.settings["WORKER_SECRETS"])) : "            - { name: ${split("=", pair)[0]}, valueFrom: { secretKeyRef: { name: ${split("=", pair)[1]}, key: latest } } }"]
+  # Variables of the services, as lines of their manifests.
+  extra = { for service, variables in module.checks.accepted.variables : service => join("\n", [for name, value in variables :
+    "${service == "migrate" ? "    " : ""}            - { name: ${name}, value: ${jsonencode(value)} }"
+  ]) }
+  worker_secrets = [for pair in compact(split(",", local.settings["WORKER_SECRETS"])) : "            - { name: ${split("=", pair)[0]}, valueFrom: { secretKeyRef: { name: ${split("=", pair)[1]}, key: latest } } }"]
   # The client id of gcloud, which deploy.sh names too.
   gcloud_audience = local.settings["API_GCLOUD_TOKENS"] == "true" ? one(regexall("GCLOUD_AUDIENCE='([^']+)'", file("${path.module}/../../deploy.sh")))[0] : ""
 

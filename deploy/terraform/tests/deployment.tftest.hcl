@@ -88,6 +88,22 @@ run "push_with_grpc" {
   }
 }
 
+run "variables" {
+  command = plan
+  variables {
+    env = { SERVICE_ENV = { RETENTION_DAYS = "30" }, AGENT_ENV = { ORDERS_URL = "https://orders.example/?a=1,2" } }
+  }
+
+  assert {
+    condition     = one([for env in google_cloud_run_v2_service.all["longhaul-api"].template[0].containers[0].env : env.value if env.name == "RETENTION_DAYS"]) == "30"
+    error_message = "Each variable is given to the services that read it."
+  }
+  assert {
+    condition     = one([for env in google_cloud_run_v2_worker_pool.all["longhaul-worker"].template[0].containers[0].env : env.value if env.name == "ORDERS_URL"]) == "https://orders.example/?a=1,2"
+    error_message = "The workers get the variables of the agent."
+  }
+}
+
 run "refuses_tags" {
   command = plan
   variables {

@@ -187,13 +187,16 @@ describe('deploy.sh', () => {
     const dir = createTempDir(t);
     const env = {
       AGENT_DIR: agentDir,
-      WORKER_ENV: 'ORDERS_URL=https://orders.example/a?b=1,QUOTED="x"',
+      AGENT_ENV: `ORDERS_URL=https://orders.example/a?b=1,2\nQUOTED='"x"'`,
       WORKER_SECRETS: 'ORDERS_TOKEN=orders-token',
     };
     const commands = await dryRun('deploy.sh', { RENDERED_DIR: dir, ...env });
     const lines = commands.map(({ line }) => line);
     const [build, ...others] = lines.filter((line) => line.includes('builds submit'));
-    assert.match(build ?? '', new RegExp(`builds submit ${agentDir} --config=\\S+/deploy/builds/agent-image\\.yaml`));
+    assert.match(
+      build ?? '',
+      new RegExp(`builds submit ${agentDir} --config=\\S+/deploy/builds/agent-image\\.yaml`),
+    );
     assert.deepEqual(others, []);
     assert.ok(
       lines.some((line) => /secrets add-iam-policy-binding orders-token .*longhaul-worker@/.test(line)),
@@ -211,22 +214,11 @@ describe('deploy.sh', () => {
     const variables = new Map(containers['worker'].env.map((entry: { name: string }) => [entry.name, entry]));
     assert.deepEqual(variables.get('ORDERS_URL'), {
       name: 'ORDERS_URL',
-      value: 'https://orders.example/a?b=1',
+      value: 'https://orders.example/a?b=1,2',
     });
     assert.deepEqual(variables.get('QUOTED'), { name: 'QUOTED', value: '"x"' });
     const secretKeyRef = { name: 'orders-token', key: '1' };
     assert.deepEqual(variables.get('ORDERS_TOKEN'), { name: 'ORDERS_TOKEN', valueFrom: { secretKeyRef } });
-  });
-
-  test('refuses variables of the agent that are not pairs', async () => {
-    for (const [name, expected] of [
-      ['WORKER_ENV', /WORKER_ENV must be NAME=value pairs, or empty, not TOKEN/],
-      ['WORKER_SECRETS', /WORKER_SECRETS must be NAME=secret, .*, not TOKEN/],
-    ] as const) {
-      const ran = await runScript('deploy.sh', ['--dry-run', 'services'], { [name]: 'TOKEN' });
-      assert.equal(ran.code, 1);
-      assert.match(ran.errors, expected);
-    }
   });
 
   test('runs from the program longhaul, in the folder of the agent', async (t) => {

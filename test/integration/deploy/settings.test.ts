@@ -38,7 +38,11 @@ describe('checks of settings', () => {
       for (const [name, value] of Object.entries(wrong)) {
         // The bucket has the names of the project and the prefix in its own.
         if (name === 'BUILD_BUCKET') continue;
-        assert.match(errors, new RegExp(`^ {2}- ${name} must be .+`, 'm'), `${name}=${value}`);
+        assert.match(
+          errors,
+          new RegExp(`^ {2}- ${name}(:| must be| must not| has| names) .+`, 'm'),
+          `${name}=${value}`,
+        );
       }
     }
     const { errors } = await runScript('deploy.sh', ['--dry-run'], { BUILD_BUCKET: 'gs://bucket' });

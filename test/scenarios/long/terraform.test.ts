@@ -38,6 +38,7 @@ async function evaluate(
   t: TestContext,
   settings: Record<string, string>,
   receiver = false,
+  variables: Record<string, Record<string, string>> = {},
 ): Promise<Inventory> {
   const dir = createTempDir(t);
   const env = {
@@ -46,14 +47,15 @@ async function evaluate(
     TF_DATA_DIR: path.join(dir, 'data'),
     CHECKPOINT_DISABLE: '1',
   };
-  const variables = {
+  const inputs = {
     settings: JSON.stringify({ PROJECT_ID: 'my-project', ...settings }),
     project_number: '123456789012',
+    env: JSON.stringify(variables),
     receiver: String(receiver),
     secret_versions: '{}',
     values: JSON.stringify({ database_address: '10.21.0.2', deploy_id: '100000000000000000001' }),
   };
-  const flags = Object.entries(variables).map(([name, value]) => `-var=${name}=${value}`);
+  const flags = Object.entries(inputs).map(([name, value]) => `-var=${name}=${value}`);
   const plan = path.join(dir, 'plan');
   for (const args of [
     ['init', '-backend=false'],
@@ -173,9 +175,21 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
     const dir = createTempDir(t);
     const image = `registry/agent@sha256:${'1'.repeat(64)}`;
     const settings = { API_IMAGE: image, WORKER_IMAGE: image, AGENT_DIR: agentDir };
-    const env = { ...settings, WORKER_ENV: 'A=b=c', DATABASE_CONNECTION: 'proxy' };
-    await dryRun('deploy.sh', { RENDERED_DIR: dir, ...env }, ['services']);
-    const { manifests, pods } = await evaluate(t, env);
+    const proxied = { ...settings, DATABASE_CONNECTION: 'proxy', PUBLIC_URL: 'https://agent.example.com' };
+    const variables = {
+      SERVICE_ENV: { RETENTION_DAYS: '30', OPERATORS: 'a,b' },
+      DISPATCHER_ENV: { RETENTION_DAYS: '40' },
+      AGENT_ENV: { A: 'b=c, "d" ${PREFIX} <e>', B: 'one\ntwo \\n' },
+    };
+    const lines = Object.entries(variables).map(([setting, values]) => [
+      setting,
+      Object.entries(values)
+        .map(([name, value]) => (name === 'B' ? `${name}='${value}'` : `${name}=${value}`))
+        .join('\n'),
+    ]);
+    const env = { RENDERED_DIR: dir, ...proxied, ...Object.fromEntries(lines) };
+    await dryRun('deploy.sh', env, ['services']);
+    const { manifests, pods } = await evaluate(t, proxied, false, variables);
     const { parse } = await import('yaml');
     const { readFileSync } = await import('node:fs');
     for (const name of ['api', 'dispatcher', 'worker']) {
@@ -217,7 +231,10 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
   test('refuses what the scripts refuse, by name, all together', async (t) => {
     const rounds = Math.max(...Object.values(refused).map((values) => values.length));
     for (let round = 0; round < rounds; round++) {
-      const wrong = Object.entries(refused).filter(([, values]) => values[round] !== undefined);
+      const wrong = Object.entries(refused).filter(
+        ([name, values]) =>
+          values[round] !== undefined && !/^(SERVICE|API|WORKER|DISPATCHER|AGENT)_ENV$/.test(name),
+      );
       const settings = Object.fromEntries(wrong.map(([name, values]) => [name, values[round]!]));
       await assert.rejects(
         () => evaluate(t, settings),
@@ -228,6 +245,16 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
           }),
       );
     }
+    const names = Object.keys(refused).filter((name) => name.endsWith('_ENV'));
+    for (const name of names)
+      for (const line of refused[name]!.filter((each) => /^[A-Z_]+=[^'"\n]*$/.test(each))) {
+        const [variable = '', value = ''] = line.split('=');
+        await assert.rejects(
+          () => evaluate(t, {}, false, { [name]: { [variable]: value } }),
+          ({ message }: Error) =>
+            new RegExp(`^ {2}- ${name}(:| must not have) ${variable}`, 'm').test(message),
+        );
+      }
     for (const [settings, problem] of together)
       await assert.rejects(
         () => evaluate(t, settings),

@@ -20,7 +20,7 @@ locals {
     optional = found[1] != null, list = found[2] != null, kind = found[3], words = split(" ", found[4])
     values   = split("|", found[4])
     pattern  = found[3] == "number" ? "0|[1-9][0-9]{0,6}" : found[3] == "choice" ? found[4] : local.kinds[found[3]].pattern
-  } }
+  } if found[3] != "variables" }
   checks = { for name, line in local.lines : name => {
     pattern = "^(?:${line.optional ? "|" : ""}${line.list ? "(?:${line.pattern})(?:,(?:${line.pattern}))*" : line.pattern})$"
     bounds  = line.kind == "number" ? [for word in line.words : tonumber(word)] : []
@@ -57,9 +57,9 @@ locals {
   connections = (local.numbers["API_MAX"] + local.numbers["GRPC_MAX"]) * (local.numbers["API_POOL"] + 1) + local.numbers["DISPATCHER_MAX"] * (local.numbers["DISPATCHER_POOL"] + 1) + local.numbers["WORKER_MAX"] * local.numbers["WORKER_POOL"] + 2
 
   problems = concat(
-    [for name in sort(setsubtract(keys(var.settings), keys(local.checks))) : "${name} is not a setting: deploy/settings.sh lists them"],
+    [for name in sort(setsubtract(keys(var.settings), keys(local.checks))) : contains(local.env_names, name) ? "${name} must be in env, and not in settings" : "${name} is not a setting: deploy/settings.sh lists them"],
     [for name in local.refused : "${name} must be ${local.checks[name].accepted}, not ${coalesce(local.settings[name], "empty")}" if !contains(local.formed, name)],
-    [for rule in local.needs : "${rule[0]}=${rule[1]} needs ${rule[2]}, ${rule[3]}" if contains(split(",", local.settings[rule[0]]), rule[1]) && local.settings[rule[2]] == ""],
+    [for rule in local.needs : "${rule[0]}=${rule[1]} needs ${rule[2]}, ${rule[3]}" if contains(split(",", local.settings[rule[0]]), rule[1]) && local.settings[rule[2]] == "" && !(startswith(rule[2], "API_JWT_") && can(local.variables["api"]["JWT_ISSUERS"]))],
     [for rule in local.refuses : "${rule[0]}=${rule[1]} does not go with ${rule[2]}: ${rule[3]}" if local.settings[rule[0]] == rule[1] && local.settings[rule[2]] != ""],
     [for rule in local.at_most : "${rule[0]} must be at most ${rule[1]}, which is ${local.settings[rule[1]]}, not ${local.settings[rule[0]]}" if local.numbers[rule[0]] > local.numbers[rule[1]] && length(setintersection(rule, local.refused)) == 0],
     length(local.readers) > 1 ? ["API_AUTH_MODES must not combine ${join(" and ", local.readers)}, which use the same header"] : [],
@@ -68,18 +68,17 @@ locals {
     [for name, range in local.ranges : "${name} must be the first address of its range, which ${split("/", range.text)[0]} is not of a /${split("/", range.text)[1]}" if try(range.start % range.size != 0, false)],
     local.settings["DATABASE_HOST"] == "" && local.settings["DATABASE_CONNECTION"] != "psc" && try(local.subnet.start < local.database.start + local.database.size && local.database.start < local.subnet.start + local.subnet.size, false) ? ["SUBNET_RANGE and DATABASE_RANGE must not overlap, as ${local.subnet.text} and ${local.database.text} do"] : [],
     local.settings["WORKER_MODE"] == "push" && local.numbers["WORKER_CONCURRENCY"] > 1000 ? ["WORKER_CONCURRENCY must be at most 1000 with WORKER_MODE=push, as Cloud Run accepts, not ${local.settings["WORKER_CONCURRENCY"]}"] : [],
+    local.env_problems,
     local.connections >= local.numbers["DATABASE_MAX_CONNECTIONS"] ? ["the services may open ${local.connections} connections, but AlloyDB allows ${local.settings["DATABASE_MAX_CONNECTIONS"]}: lower API_MAX, DISPATCHER_MAX, WORKER_MAX or their pools"] : [],
   )
 }
 
-output "settings" {
-  value = local.settings
+output "accepted" {
+  description = "Settings, variables of each service, and how many connections they may open."
+  value       = { settings = local.settings, variables = local.variables, connections = local.connections }
 
   precondition {
     condition     = length(local.problems) == 0
     error_message = "These settings are refused:\n  - ${join("\n  - ", local.problems)}"
   }
-}
-output "connections" {
-  value = local.connections
 }

@@ -10,7 +10,7 @@ import { run, runScript } from '../../../support/deploy/scripts.ts';
 
 describe('the deployment of Cloud Build', () => {
   const { steps, substitutions } = parse(readFileSync(path.join(projectDir, 'cloudbuild.yaml'), 'utf8')) as {
-    steps: { id: string; args: string[]; waitFor?: string[] }[];
+    steps: { id: string; args: string[]; env?: string[]; waitFor?: string[] }[];
     substitutions: Record<string, string>;
   };
 
@@ -34,19 +34,32 @@ describe('the deployment of Cloud Build', () => {
       _TAG: '2.0',
       _CANARY_PERCENT: '20',
       _CANARY_TASKS: '7',
+      _SERVICE_ENV_BASE64: Buffer.from('RETENTION_DAYS=30\nCORS_ORIGINS=https://a.example').toString(
+        'base64',
+      ),
     };
-    for (const { args } of steps.filter(({ id }) => ['deploy', 'canary', 'drain', 'promote'].includes(id))) {
-      // Cloud Build replaces its variables, and the escaped dollars.
-      const script = args[1]!
-        .replaceAll(/\$(?:\$|(\w+))/g, (_all, name?: string) =>
-          name === undefined ? '$' : (values[name] ?? ''),
-        )
-        .replaceAll('/workspace', fake.dir);
-      const { code, errors } = await run('bash', ['-euc', script], { cwd: projectDir, env });
+    // Cloud Build replaces its variables, and the escaped dollars.
+    const replace = (text: string) =>
+      text.replaceAll(/\$(?:\$|(\w+))/g, (_all, name?: string) =>
+        name === undefined ? '$' : (values[name] ?? ''),
+      );
+    for (const { args, env: own = [] } of steps.filter(({ id }) =>
+      ['deploy', 'canary', 'drain', 'promote'].includes(id),
+    )) {
+      const script = replace(args[1]!).replaceAll('/workspace', fake.dir);
+      const stepEnv = Object.fromEntries(own.map((pair) => replace(pair).split(/=(.*)/s)));
+      const { code, errors } = await run('bash', ['-euc', script], {
+        cwd: projectDir,
+        env: { ...env, ...stepEnv },
+      });
       assert.equal(code, 0, errors);
     }
     const changes = fake.takeChanges().join('\n');
     assert.match(changes, /update longhaul-api .*--image=registry\/api@sha256:1/);
+    assert.match(
+      changes,
+      /update longhaul-api .*--update-env-vars=CORS_ORIGINS=https:\/\/a\.example,RETENTION_DAYS=30/,
+    );
     assert.match(changes, /update-traffic longhaul-api .*next=20\n/);
     assert.match(changes, /outcomes,--candidate,2\.0,--at-least,7,/);
     assert.deepEqual(fake.shares(), after);
@@ -65,6 +78,18 @@ describe('the deployment of Cloud Build', () => {
       assert.equal(substitutions[name], value);
       assert.match(output, new RegExp(`${name}=${name === '_CANARY_PERCENT' ? '10' : value}\\b`));
     }
+  });
+
+  test('gets the variables of the services in base64', async () => {
+    const lines = 'RETENTION_DAYS=30\nOPERATORS=a,b';
+    const { output } = await runScript('release.sh', ['--dry-run', '2.0'], { SERVICE_ENV: lines });
+    const [, encoded = ''] = /_SERVICE_ENV_BASE64=([\w+/=]+)/.exec(output) ?? [];
+    assert.equal(Buffer.from(encoded, 'base64').toString(), lines);
+    const { code, errors } = await runScript('release.sh', ['--dry-run', '2.0'], {
+      SERVICE_ENV: `OPERATORS=${'a'.repeat(3001)}`,
+    });
+    assert.equal(code, 1);
+    assert.match(errors, /SERVICE_ENV is too long for Cloud Build/);
   });
 
   test('is not submitted for a pool that cannot be split', async (t) => {

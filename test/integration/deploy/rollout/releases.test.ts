@@ -62,7 +62,10 @@ describe('the step status', () => {
       /^# longhaul-api: longhaul-api-1=100; newest: longhaul-api-1, of release not known; before: not known$/m,
     );
     const dry = await runScript('rollout.sh', ['--dry-run', 'status'], fake.environment);
-    assert.match(dry.output, /^# longhaul-api: BEFORE=100; newest: NEXT, of release RELEASE; before: BEFORE$/m);
+    assert.match(
+      dry.output,
+      /^# longhaul-api: BEFORE=100; newest: NEXT, of release RELEASE; before: BEFORE$/m,
+    );
   });
 });
 

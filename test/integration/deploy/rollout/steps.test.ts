@@ -185,7 +185,10 @@ describe('a rollout', () => {
       /has no revision without a share next to one that serves: run the step prepare first/,
     );
     assert.match((await fake.run('back')).errors, /the revision before is not known/);
-    assert.match((await fake.run('prepare', { API_IMAGE: 'api:1' })).errors, /API_IMAGE must be an image by digest/);
+    assert.match(
+      (await fake.run('prepare', { API_IMAGE: 'api:1' })).errors,
+      /API_IMAGE must be an image by digest/,
+    );
     for (const [name, value] of [
       ['CANARY_PERCENT', '100'],
       ['CANARY_TASKS', 'many'],
