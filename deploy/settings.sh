@@ -1,5 +1,13 @@
-# Settings of a deployment. Each can be set in the environment; PROJECT_ID is required. lib/checks.txt says what each accepts.
+# Settings of a deployment. Each can be set in the environment, or else in the file deploy.env of the working directory; PROJECT_ID is
+# required. lib/checks.txt says what each accepts.
 # shellcheck shell=bash disable=SC2034
+
+# shellcheck source=deploy/lib/variables.sh
+source "$HERE/lib/variables.sh"
+# shellcheck source=deploy/lib/checks.sh
+source "$HERE/lib/checks.sh"
+SETTINGS_FILE=${SETTINGS_FILE-deploy.env}
+read_settings
 
 : "${PROJECT_ID:=}"                           # id of the Google Cloud project
 : "${REGION:=us-central1}"

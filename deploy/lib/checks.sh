@@ -8,6 +8,18 @@ declare -A REFUSED=()
 # problem <setting> <text>
 problem() { REFUSED[$1]=true; PROBLEMS+=("$2"); }
 
+# read_settings: takes those that are not in the environment from the file SETTINGS_FILE.
+read_settings() {
+  local name
+  local -A settings=()
+  if [[ ! -f $SETTINGS_FILE ]]; then return; fi
+  parse_variables "$SETTINGS_FILE" "$(<"$SETTINGS_FILE")" settings
+  for name in "${!settings[@]}"; do
+    is_setting "$name" || problem "$name" "$SETTINGS_FILE has $name, which is not a setting of deploy/settings.sh"
+    if [[ ! -v $name ]]; then export "$name=${settings[$name]}"; fi
+  done
+}
+
 check_settings() {
   local line
   local -A patterns=() accepted=()
@@ -19,8 +31,8 @@ check_settings() {
       check_setting "${BASH_REMATCH[@]:1:5}"
     elif [[ $line =~ ^(needs|refuses)\ ([A-Z_]+)\ ([^ ]+)\ ([A-Z_]+)\ (.*)$ ]]; then
       "check_${BASH_REMATCH[1]}" "${BASH_REMATCH[@]:2:4}"
-    elif [[ $line =~ ^atmost\ ([A-Z_]+)\ ([A-Z_]+)$ ]]; then
-      check_atmost "${BASH_REMATCH[@]:1:2}"
+    elif [[ $line =~ ^at-most\ ([A-Z_]+)\ ([A-Z_]+)$ ]]; then
+      check_at_most "${BASH_REMATCH[@]:1:2}"
     fi
   done <"$HERE/lib/checks.txt"
   check_callers
@@ -64,12 +76,12 @@ check_needs() {
 }
 check_refuses() { if has "$1" "$2" && [[ -n ${!3} ]]; then problem "$3" "$1=$2 does not go with $3: $4"; fi; }
 
-# check_atmost <name> <other name>
-check_atmost() {
+# check_at_most <name> <other name>
+check_at_most() {
   if [[ -z ${REFUSED[$1]:-}${REFUSED[$2]:-} ]] && ((${!1} > ${!2})); then problem "$1" "$1 must be at most $2, which is ${!2}, not ${!1}"; fi
 }
 
-# As the services check AUTH_MODES.
+# The services refuse the same of AUTH_MODES.
 check_callers() {
   local mode readers=''
   for mode in jwt cloud-run-iam google-oauth; do

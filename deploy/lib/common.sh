@@ -3,10 +3,6 @@
 
 # shellcheck source=deploy/lib/digests.sh
 source "$HERE/lib/digests.sh"
-# shellcheck source=deploy/lib/variables.sh
-source "$HERE/lib/variables.sh"
-# shellcheck source=deploy/lib/checks.sh
-source "$HERE/lib/checks.sh"
 
 say() { printf '# %s\n' "$*"; }
 fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }

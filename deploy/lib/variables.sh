@@ -37,15 +37,14 @@ read_tables() {
 # variables_text <setting>: prints its lines, or those of the file that it names.
 variables_text() { if [[ ${!1} == @* ]]; then cat "${!1#@}"; else printf '%s' "${!1}"; fi; }
 
-# parse_variables <setting> <array>: NAME=value, one a line. In single quotes a value is taken as it is, and in double quotes \n, \" and \\ are
+# parse_variables <name> <text> <array>: NAME=value, one a line. In single quotes a value is taken as it is, and in double quotes \n, \" and \\ are
 # replaced; both may have several lines. Without quotes it ends with the line.
 parse_variables() {
-  local text name value comment nl=$'\n' start='^[[:blank:]]*([A-Za-z_][A-Za-z0-9_]*)='
+  local text=$2 name value comment nl=$'\n' start='^[[:blank:]]*([A-Za-z_][A-Za-z0-9_]*)='
   local end="[[:blank:]]*($nl|\$)"
   local single="$start'([^']*)'$end" double="$start\"(([^\"\\]|\\\\.)*)\"$end" plain="$start([^'\"$nl][^$nl]*|)($nl|\$)"
   comment="^[[:blank:]]*(#[^$nl]*)?($nl|\$)"
-  local -n parsed=$2
-  text=$(variables_text "$1" 2>/dev/null) || { problem "$1" "$1 names the file ${!1#@}, which cannot be read"; return; }
+  local -n parsed=$3
   text=${text//$'\r'/}
   while [[ -n $text ]]; do
     if [[ $text =~ $comment ]]; then
@@ -81,13 +80,14 @@ unescape() {
 
 check_variables() {
   if [[ -z $SERVICE_ENV$API_ENV$WORKER_ENV$DISPATCHER_ENV$AGENT_ENV$WORKER_SECRETS ]]; then return; fi
-  local setting name pair
+  local setting text name pair
   local -A found
   read_tables
   # Variables of one service replace those of all.
   for setting in SERVICE_ENV API_ENV WORKER_ENV DISPATCHER_ENV AGENT_ENV; do
     found=()
-    parse_variables "$setting" found
+    text=$(variables_text "$setting" 2>/dev/null) || problem "$setting" "$setting names the file ${!setting#@}, which cannot be read"
+    parse_variables "$setting" "$text" found
     for name in $(sorted "${!found[@]}"); do check_variable "$setting" "$name" "${found[$name]}"; done
   done
   for pair in ${WORKER_SECRETS//,/ }; do
@@ -187,7 +187,7 @@ variable_lines() {
     value=${value//'"'/"$slash\""}
     value=${value//$'\n'/"${slash}n"}
     value=${value//$'\t'/"${slash}t"}
-    # A dollar would begin the name of a variable of the manifest.
+    # A dollar would start the name of a variable of the manifest.
     value=${value//'$'/"${slash}u0024"}
     printf '%s- { name: %s, value: "%s" }\n' "$2" "$name" "$value"
   done

@@ -5,8 +5,6 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 
-const settingsFile = 'deploy.env';
-
 export function addDeployCommand(program: Command): void {
   program
     .command('deploy')
@@ -15,7 +13,7 @@ export function addDeployCommand(program: Command): void {
     .option('--dry-run', 'print every command of a first run, and run none')
     .addHelpText(
       'after',
-      `\nSettings are environment variables, also from the file ${settingsFile}: docs/operate/deploy.md lists them. PROJECT_ID is required.`,
+      `\nSettings are environment variables, also from the file deploy.env: docs/operate/deploy.md lists them. PROJECT_ID is required.`,
     )
     .action(async (steps: string[], { dryRun = false }: { dryRun?: boolean }, command: Command) => {
       if (!existsSync('Dockerfile')) {
@@ -23,7 +21,6 @@ export function addDeployCommand(program: Command): void {
           `${process.cwd()} has no Dockerfile: longhaul init writes one, in the folder of an agent.`,
         );
       }
-      if (existsSync(settingsFile)) process.loadEnvFile(settingsFile);
       process.exitCode = await runScript([...(dryRun ? ['--dry-run'] : []), ...steps]);
     });
 }

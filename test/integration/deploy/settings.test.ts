@@ -1,11 +1,12 @@
 /** Every setting of the scripts is checked before anything is made, and all problems are reported together. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { projectDir } from '../../support/deploy/project.ts';
-import { runScript } from '../../support/deploy/scripts.ts';
+import { run, runScript } from '../../support/deploy/scripts.ts';
 import { accepted, fitting, refused, together } from '../../support/deploy/setting-values.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 
 const readFile = (name: string): string => readFileSync(path.join(projectDir, 'deploy', name), 'utf8');
 const findNames = (text: string, pattern: RegExp): string[] =>
@@ -70,6 +71,25 @@ describe('checks of settings', () => {
   test('report a refused prefix once, and not the names that are formed from it', async () => {
     const { errors } = await runScript('deploy.sh', ['--dry-run'], { PREFIX: 'My_Bad' });
     assert.deepEqual(errors.match(/^ {2}- \w+/gm), ['  - PREFIX']);
+  });
+
+  test('take settings from deploy.env, and refuse other names there', async (t) => {
+    const cwd = createTempDir(t);
+    const deploy = (env: Record<string, string>) =>
+      run('bash', [path.join(projectDir, 'deploy/deploy.sh'), '--dry-run', 'tasks'], {
+        cwd,
+        env: { PATH: process.env['PATH'], ...env },
+      });
+    writeFileSync(
+      path.join(cwd, 'deploy.env'),
+      `# kept\nPROJECT_ID=my-project\nREGION=europe-west4\nAGENT_ENV='A=1\nB=2'\n`,
+    );
+    const { output, errors } = await deploy({ QUEUE_CALLS_PER_SECOND: '7', PREFIX: 'kept' });
+    assert.equal(errors, '');
+    assert.match(output, /create kept-webhooks --location=europe-west4 --max-dispatches-per-second=7/);
+    assert.match((await deploy({ REGION: 'us-east1' })).output, /--location=us-east1/);
+    writeFileSync(path.join(cwd, 'deploy.env'), 'PROJECT_ID=my-project\nAPI_MAXIMUM=3\n');
+    assert.match((await deploy({})).errors, /deploy\.env has API_MAXIMUM, which is not a setting/);
   });
 
   test('are made by every script', async () => {

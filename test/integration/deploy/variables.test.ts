@@ -28,7 +28,7 @@ const find = (all: Record<string, Map<string, string>>, name: string) =>
   );
 
 describe('SERVICE_ENV', () => {
-  test('gives a variable to every service that reads it, unless one has a value of its own', async (t) => {
+  test('goes to every service that reads it, unless one has a value of its own', async (t) => {
     const all = await readVariables(t, {
       SERVICE_ENV:
         'RETENTION_DAYS=30\n\n# for callers\nCORS_ORIGINS=https://a.example,https://b.example\nOWNER_MAX_OPEN_TASKS=5',
@@ -51,7 +51,7 @@ describe('SERVICE_ENV', () => {
     assert.match(output, /^# api: CONSOLE=true\n/m);
     const granted = output.match(/^gcloud secrets add-iam-policy-binding card-key .*$/gm)!;
     assert.equal(granted.length, 1);
-    assert.match(granted[0]!, /--member=serviceAccount:longhaul-api@/);
+    assert.match(granted[0], /--member=serviceAccount:longhaul-api@/);
   });
 });
 
@@ -66,7 +66,7 @@ describe('values', () => {
       SINGLE: 'one "two"\nthree \\n',
       DOUBLE: 'one\n"two" \\ three\ttab',
       EMPTY: '',
-      UNICODE: 'größer – ✓',
+      UNICODE: 'ü – ✓',
     };
     const quoted = { SINGLE: `'${values['SINGLE']}'`, DOUBLE: '"one\\n\\"two\\" \\\\ three\ttab"' };
     const lines = Object.entries({ ...values, ...quoted }).map(([name, value]) => `${name}=${value}`);

@@ -43,6 +43,7 @@ export function createCloudRun(
     FAKE_PROJECT: dir,
     CANARY_PERCENT: '10',
     PROJECT_ID: 'my-project',
+    SETTINGS_FILE: '',
     ...images,
   };
   const changes = path.join(dir, 'changes');

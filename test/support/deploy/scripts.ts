@@ -24,6 +24,7 @@ export async function runScript(
     env: {
       PATH: process.env['PATH'],
       PROJECT_ID: 'my-project',
+      SETTINGS_FILE: '',
       GRANT_RETRY_SECONDS: '0',
       ROLE_SECONDS: '0',
       ...env,

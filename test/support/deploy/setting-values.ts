@@ -98,7 +98,7 @@ const image = (name: string): string => `registry.example:5000/p/${name}@sha256:
 
 export const accepted: Record<string, readonly string[]> = {
   PROJECT_ID: ['my-project', 'p12345'],
-  REGION: ['us-central1', 'northamerica-northeast2', 'europe-west12'],
+  REGION: ['us-central1', 'asia-southeast2', 'europe-west12'],
   PREFIX: ['longhaul', 'ab', 'a-prefix-of-19-char'],
   NETWORK: ['longhaul', 'corp'],
   SUBNET_RANGE: ['10.20.0.0/24', '10.128.0.0/26', '192.168.0.0/16'],
@@ -129,7 +129,7 @@ export const accepted: Record<string, readonly string[]> = {
   SECRET_LOCATIONS: ['', 'europe-west4,europe-west1'],
   WORKER_SECRETS: ['', 'TOKEN=orders-token,KEY=key_1'],
   REFUSED_SEVERITIES: ['HIGH|CRITICAL', 'none', 'LOW'],
-  ACCEPTED_VULNERABILITIES: ['none', 'CVE-2026-1234|GHSA-abcd-efgh-ijkl'],
+  ACCEPTED_VULNERABILITIES: ['none', 'CVE-2026-1234|GHSA-a1b2-c3d4-e5f6'],
 };
 
 /** Settings that fit together. */

@@ -38,7 +38,7 @@ locals {
 
   needs   = regexall("(?m)^needs ([A-Z_]+) (\\S+) ([A-Z_]+) (.*)$", local.file)
   refuses = regexall("(?m)^refuses ([A-Z_]+) (\\S+) ([A-Z_]+) (.*)$", local.file)
-  at_most = regexall("(?m)^atmost ([A-Z_]+) ([A-Z_]+)$", local.file)
+  at_most = regexall("(?m)^at-most ([A-Z_]+) ([A-Z_]+)$", local.file)
   modes   = split(",", local.settings["API_AUTH_MODES"])
   readers = [for mode in ["jwt", "cloud-run-iam", "google-oauth"] : mode if contains(local.modes, mode)]
   numbers = { for name, value in local.settings : name => try(tonumber(value), 0) }
