@@ -91,10 +91,10 @@ describe('commands of the guide', () => {
   });
 });
 
-/** Keeps the files, exported variables and deploy scripts of a block, and lets the scripts run dry. */
+/** Keeps the files, exported variables and deploy scripts of a block, without what gcloud would print, and lets the scripts run dry. */
 function keepDryCommands(block: string): string {
   const kept = block.match(
-    /^(?:cat >[\s\S]*?\nEND|export .*|(?:[A-Z_]+=\S+ )*deploy\/(?:deploy|release|rollout|remove)\.sh.*)$/gm,
+    /^(?:cat >[\s\S]*?\nEND|export (?!.*\$\().*|(?:[A-Z_]+=\S+ )*deploy\/(?:deploy|release|rollout|remove)\.sh.*)$/gm,
   );
   const script = (kept ?? []).join('\n');
   const dry = script.replaceAll(
