@@ -52,7 +52,7 @@ prepare() {
   local name service image flag
   local -a release
   check_smoke
-  check_callers
+  check_closed
   for name in "${targets[@]}"; do
     read_revisions "$name"
     ((${#SERVING[@]} == 1)) ||

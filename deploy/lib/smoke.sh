@@ -1,7 +1,7 @@
 # The smoke test of a release: what it needs, by the modes in which the api authenticates its callers.
 # shellcheck shell=bash
 
-# read_api: sets API_MODES to the modes of the api, API_URL to its address, and NEXT_URL to that of the revision without traffic.
+# read_api: sets API_MODES to the modes of the api, API_URL to the audience of its identity tokens, and NEXT_URL to that of the revision without traffic.
 read_api() {
   local json lines
   json=$(ask "$(seen_api)" run services describe "$PREFIX-api" --region="$REGION" --format=json) ||
@@ -12,7 +12,7 @@ found = json.load(sys.stdin)
 containers = found.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
 env = {each["name"]: each.get("value", "") for one in containers if one.get("name", "service") == "service" for each in one.get("env", [])}
 print(env.get("AUTH_MODES", ""))
-print(env.get("PUBLIC_URL", ""))
+print(env.get("CLOUD_RUN_AUDIENCE", "").split(",")[0])
 print(next((each.get("url", "") for each in found["status"].get("traffic", []) if each.get("tag") == "next"), ""))
 ' <<<"$json") || fail "the state of $PREFIX-api cannot be read"
   { read -r API_MODES; read -r API_URL; read -r NEXT_URL; } <<<"$lines" || true
@@ -20,7 +20,7 @@ print(next((each.get("url", "") for each in found["status"].get("traffic", []) i
 
 # A dry run sees the modes of the settings.
 seen_api() {
-  printf '{"spec":{"template":{"spec":{"containers":[{"env":[{"name":"AUTH_MODES","value":"%s"},{"name":"PUBLIC_URL","value":"https://API"}]}]}}},
+  printf '{"spec":{"template":{"spec":{"containers":[{"env":[{"name":"AUTH_MODES","value":"%s"},{"name":"CLOUD_RUN_AUDIENCE","value":"https://API"}]}]}}},
     "status":{"traffic":[{"tag":"next","url":"https://NEXT"}]}}' "$API_AUTH_MODES"
 }
 
@@ -34,8 +34,8 @@ check_smoke() {
   fail "$PREFIX-api authenticates its callers by $API_MODES, and the smoke test has no credential. Nothing was changed. Set SMOKE_SECRET to the name of a secret with an API key, or with a token of the issuer, and run deploy/deploy.sh secrets: see docs/operate/deploy.md under \"Smoke test\""
 }
 
-# check_callers: refuses a release while anyone may call a service that relies on the check of Cloud Run.
-check_callers() {
+# check_closed: refuses a release while anyone may call a service that relies on the check of Cloud Run.
+check_closed() {
   local name
   for name in "${targets[@]}"; do
     if [[ $name == "$pool" ]]; then continue; fi

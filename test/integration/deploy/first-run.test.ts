@@ -60,7 +60,9 @@ describe('a first run', () => {
     writeFileSync(path.join(fake.dir, 'bin/sleep'), '#!/bin/sh\n', { mode: 0o755 });
     const { output } = await fake.run('deploy.sh', ['images'], { ROLE_SECONDS: '3600' });
     assert.match(output, /# waiting \d+ s until the new roles are in force\n.*builds submit/);
-    const again = await fake.run('deploy.sh', ['images'], { ROLE_SECONDS: '3600', AGENT_DIR: '/my/agent' });
+    const folder = createTempDir(t);
+    writeFileSync(path.join(folder, 'Dockerfile'), '');
+    const again = await fake.run('deploy.sh', ['images'], { ROLE_SECONDS: '3600', AGENT_DIR: folder });
     assert.doesNotMatch(again.output, /waiting/);
   });
 

@@ -15,11 +15,13 @@ const build = parse(readFileSync(path.join(projectDir, 'deploy/builds/source-ima
   steps: { name: string; args: string[] }[];
 };
 const variables = new Map(
-  build.steps[0]!.args.flatMap((arg) => {
-    const [, name, value] = /^--env=(\w+)=(.*)$/.exec(arg) ?? [];
-    // Cloud Build replaces $$ by $.
-    return name === undefined ? [] : [[name, value!.replaceAll('$$', '$')] as const];
-  }),
+  build.steps
+    .find(({ name }) => name.endsWith('/pack'))!
+    .args.flatMap((arg) => {
+      const [, name, value] = /^--env=(\w+)=(.*)$/.exec(arg) ?? [];
+      // Cloud Build replaces $$ by $.
+      return name === undefined ? [] : [[name, value!.replaceAll('$$', '$')] as const];
+    }),
 );
 
 /** Starts the image with the arguments, as the launcher does. */

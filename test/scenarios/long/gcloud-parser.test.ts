@@ -131,7 +131,7 @@ function createUpdateCommands(rendered: string): string[][] {
     'gcloud auth print-identity-token --audiences=https://x --include-email --impersonate-service-account=a@b',
     'gcloud auth print-access-token --impersonate-service-account=a@b',
     'gcloud secrets versions access latest --secret=x',
-    'gcloud iam service-accounts describe a --format=value(uniqueId)',
+    'gcloud iam service-accounts describe a@p.iam.gserviceaccount.com --format=value(uniqueId)',
     'gcloud run regions list --format=value(locationId)',
     'gcloud tasks locations list --format=value(locationId)',
     'gcloud scheduler locations list --format=value(locationId)',

@@ -52,7 +52,7 @@ case $line in
     else
       entries+="{\"revisionName\":\"$name-$(cat "$target/tag")\",\"tag\":\"next\",\"url\":\"${FAKE_URL:-https://next}\"},"
     fi
-    env="{\"name\":\"AUTH_MODES\",\"value\":\"${FAKE_MODES:-cloud-run-iam}\"},{\"name\":\"PUBLIC_URL\",\"value\":\"https://api\"}"
+    env="{\"name\":\"AUTH_MODES\",\"value\":\"${FAKE_MODES:-cloud-run-iam}\"},{\"name\":\"CLOUD_RUN_AUDIENCE\",\"value\":\"https://api\"}"
     printf '{"metadata":{"annotations":{%s},"labels":{%s}},"spec":{"template":{"spec":{"containers":[{"name":"service","env":[%s]}]}}},"status":{"latestCreatedRevisionName":"%s","%s":[%s]}}\n' \
       "$annotations" "$names" "$env" "$name-$(cat "$target/latest")" "$kind" "${entries%,}"
     ;;
