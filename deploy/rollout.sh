@@ -93,8 +93,8 @@ canary() {
   say "waiting for $CANARY_TASKS tasks of $RELEASE, for up to $CANARY_SECONDS s"
   # In the background, so that a signal is handled at once, and in a process group, so that it ends with all of its processes.
   set -m
-  run_admin "$((CANARY_SECONDS + 120))" outcomes --candidate "$RELEASE" --at-least "$CANARY_TASKS" --tolerance "$CANARY_TOLERANCE" \
-    --wait "$CANARY_SECONDS" --minutes "$((CANARY_SECONDS / 60 + 10))" &
+  run_admin "$((CANARY_SECONDS + 120))" outcomes --candidate="$RELEASE" --at-least="$CANARY_TASKS" --tolerance="$CANARY_TOLERANCE" \
+    --wait="$CANARY_SECONDS" --minutes="$((CANARY_SECONDS / 60 + 10))" &
   waiting=$!
   set +m
   wait "$waiting" ||
@@ -124,7 +124,7 @@ hang_up() {
 
 drain() {
   [[ -n $pool ]] || { say 'Cloud Run lets the requests of push workers end: nothing to wait for'; return; }
-  run_admin "$((DRAIN_WAIT_SECONDS + 120))" drain --keep "$RELEASE" --wait "$DRAIN_WAIT_SECONDS" ||
+  run_admin "$((DRAIN_WAIT_SECONDS + 120))" drain --keep="$RELEASE" --wait="$DRAIN_WAIT_SECONDS" ||
     fail "the turns of other releases have not ended, as the log of the job $PREFIX-migrate says. $RELEASE keeps its share: run the step drain again, or promote, or back"
 }
 
@@ -165,7 +165,7 @@ back() {
   ((${#left[@]} == 0)) || fail "$RELEASE still has a share of ${left[*]}: run the step back again"
   # The step drain may have stopped them.
   if [[ -n $pool ]]; then
-    run_admin 300 drain --keep "$RELEASE" --restart ||
+    run_admin 300 drain --keep="$RELEASE" --restart ||
       fail "everything is with the revisions before, but their workers were not restarted: run the step back again"
   fi
   say "everything is with the revisions before: ${OLD[*]}"
@@ -181,7 +181,7 @@ contract() {
   # First, so that nothing goes back while it runs.
   change run jobs update "$PREFIX-migrate" --region="$REGION" --update-labels="longhaul-contracted=$(release_label "$RELEASE")" ||
     fail "the job $PREFIX-migrate was not changed, and nothing was dropped: run the step contract again"
-  run_admin "$((DRAIN_WAIT_SECONDS + 1800))" contract --keep "$RELEASE" --wait "$DRAIN_WAIT_SECONDS" ||
+  run_admin "$((DRAIN_WAIT_SECONDS + 1800))" contract --keep="$RELEASE" --wait="$DRAIN_WAIT_SECONDS" ||
     fail "nothing was dropped, for the reason in the log of the job $PREFIX-migrate: run the step contract again. The step back is refused from now on"
   say "the database has only what $RELEASE needs"
 }

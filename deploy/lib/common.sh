@@ -10,11 +10,14 @@ fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
 # Prints a command, quoted for a shell.
 show() { printf '%s' "$1"; shift; local word; for word in "$@"; do printf ' %q' "$word"; done; printf '\n'; }
 
+# The flags of all commands come first: those after --container belong to the container.
+call() { gcloud --project="$PROJECT_ID" --quiet "$@"; }
+
 # Runs a command that changes something, and prints it. A dry run only prints it. The command gets standard input.
 change() {
   show gcloud "$@"
   if [[ $DRY_RUN == true ]]; then return; fi
-  gcloud "$@" --project="$PROJECT_ID" --quiet
+  call "$@"
 }
 
 # query <placeholder> <command …>: runs a read-only command. A dry run prints the placeholder instead.
@@ -22,13 +25,13 @@ query() {
   local placeholder=$1
   shift
   if [[ $DRY_RUN == true ]]; then printf '%s' "$placeholder"; return; fi
-  gcloud "$@" --project="$PROJECT_ID" --quiet 2>/dev/null
+  call "$@" 2>/dev/null
 }
 
 # exists <describe command …>: succeeds if the resource exists. Always fails in a dry run.
 exists() {
   if [[ $DRY_RUN == true ]]; then return 1; fi
-  gcloud "$@" --project="$PROJECT_ID" --quiet --format='value(name)' >/dev/null 2>&1
+  call "$@" --format='value(name)' >/dev/null 2>&1
 }
 
 # ensure <describe command …> -- <create command …>: creates the resource if it does not exist.

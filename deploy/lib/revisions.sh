@@ -24,7 +24,7 @@ ask() {
   local placeholder=$1
   shift
   if [[ $DRY_RUN == true ]]; then printf '%s' "$placeholder"; return; fi
-  gcloud "$@" --project="$PROJECT_ID" --quiet
+  call "$@"
 }
 
 # Sets targets to what the deployment has, workers first, and pool to its worker pool, if it has one.
@@ -149,13 +149,32 @@ restore() {
   fi
 }
 
+# admin_entry: prints what starts commands for operators in the image of the job: a file, or a command of the program longhaul.
+admin_entry() {
+  local entry
+  entry=$(ask services/migrate/main.ts run jobs describe "$PREFIX-migrate" --region="$REGION" \
+    --format='value(spec.template.spec.template.spec.containers[0].args[0])') || return 1
+  printf '%s' "${entry/migrate/admin}"
+}
+
+# to_list <word …>: prints a list for a flag of gcloud; its words may contain commas.
+to_list() {
+  local separator=, list=$1
+  if [[ "$*" == *,* ]]; then
+    separator='<|>'
+    while [[ "$*" == *"$separator"* ]]; do separator=${separator/|/||}; done
+    printf '^%s^' "$separator"
+  fi
+  shift
+  while (($# > 0)); do list+=$separator$1; shift; done
+  printf '%s' "$list"
+}
+
 # run_admin <seconds> <arguments …>: runs a command for operators in the job of the migration, which reaches the database.
 run_admin() {
   local seconds=$1 entry
   shift
-  entry=$(ask services/migrate/main.ts run jobs describe "$PREFIX-migrate" --region="$REGION" \
-    --format='value(spec.template.spec.template.spec.containers[0].args[0])') || return 1
-  local arguments
-  arguments=$(IFS=,; printf '%s' "${entry/migrate/admin},$*")
-  change run jobs execute "$PREFIX-migrate" --region="$REGION" --wait --task-timeout="${seconds}s" --container=service --args="$arguments"
+  entry=$(admin_entry) || return 1
+  change run jobs execute "$PREFIX-migrate" --region="$REGION" --wait --task-timeout="${seconds}s" --container=service \
+    --args="$(to_list "$entry" "$@")"
 }

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { checkWithGcloud, findGcloud } from '../../support/deploy/gcloud.ts';
-import { agentDir, manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
+import { createCloudRun } from '../../support/deploy/cloud-run.ts';
+import { agentDir, createFakeProject, manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
 import { dryRun } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
@@ -76,6 +77,23 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
     for (const command of unchecked) assert.match(command, /^gcloud agent-registry /);
   });
 
+  // A dry run does not show the flags that all commands get, nor the commands that only read.
+  test('accepts what the scripts run', { timeout: 300_000 }, async (t) => {
+    const project = createFakeProject(t);
+    const files = { RENDERED_DIR: createTempDir(t) };
+    await project.run('deploy.sh', [], files);
+    await project.run('deploy.sh', [], { ...files, ...otherMode, API_MAX: '12' });
+    await project.run('remove.sh', ['--yes']);
+    const cloudRun = createCloudRun(t);
+    for (const step of ['prepare', 'canary', 'drain', 'promote', 'back', 'prepare', 'promote', 'contract'])
+      assert.equal((await cloudRun.run(step)).code, 0, step);
+    const commands = [project.dir, cloudRun.dir].flatMap(readCalls);
+    assert.ok(commands.length > 250, `${commands.length} commands`);
+    const input = { manifests: [], builds: [], dashboards: [], alerts: [] };
+    const { rejected } = await checkWithGcloud(gcloud!, { ...input, commands });
+    assert.deepEqual(rejected, []);
+  });
+
   test('rejects invalid commands, flags, values and fields', async (t) => {
     const dir = createTempDir(t);
     const write = (name: string, content: string): string => {
@@ -110,6 +128,14 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
     assert.equal(rejected.length, 7, JSON.stringify(rejected));
   });
 });
+
+/** The commands that a fake gcloud in this directory was called with. */
+function readCalls(dir: string): string[][] {
+  const calls = readFileSync(path.join(dir, 'calls'), 'utf8').split('\x1e').slice(0, -1);
+  const commands = [...new Set(calls)].map((call) => ['gcloud', ...call.split('\x1f').slice(0, -1)]);
+  // Help is printed instead of parsed; files are gone.
+  return commands.filter((words) => !words.includes('--help')).map((words) => words.map(withoutFlagsFile));
+}
 
 /** The file does not exist after a dry run. */
 function withoutFlagsFile(word: string): string {

@@ -6,6 +6,11 @@
 # changes something is logged to "changes". A command that matches the pattern $FAKE_FAILURE fails; $FAKE_HANGS waits.
 set -euo pipefail
 
+printf '%s\037' "$@" >>"$FAKE_PROJECT/calls"
+printf '\036' >>"$FAKE_PROJECT/calls"
+if [[ $* =~ --container=.*\ --(project|quiet|region|format|wait|async) ]]; then echo "unrecognized arguments: --${BASH_REMATCH[1]}" >&2; exit 2; fi
+# The flags of all commands.
+while [[ $1 == --* ]]; do shift; done
 line="$*"
 name='' split='' labels=''
 for word in "$@"; do
@@ -18,7 +23,7 @@ done
 target=$FAKE_PROJECT/$name
 
 change() {
-  printf '%s\n' "${line%% --project=*}" >>"$FAKE_PROJECT/changes"
+  printf '%s\n' "$line" >>"$FAKE_PROJECT/changes"
   if [[ -n ${FAKE_HANGS:-} && $line =~ $FAKE_HANGS ]]; then exec sleep 60; fi
   if [[ -n ${FAKE_FAILURE:-} && $line =~ $FAKE_FAILURE ]]; then echo "ERROR: (gcloud) refused: $line" >&2; exit 1; fi
 }

@@ -3,6 +3,8 @@
 # create, describe and delete resources. Each command that changes something is logged to the file "changes".
 set -euo pipefail
 
+printf '%s\037' "$@" >>"$FAKE_PROJECT/calls"
+printf '\036' >>"$FAKE_PROJECT/calls"
 positional=()
 role='' member='' filter='' format='' secret='' content='' endpoint='' email='' concurrent='' labels='' ranges='' peered=''
 for word in "$@"; do

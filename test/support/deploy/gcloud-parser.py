@@ -44,11 +44,13 @@ def is_beta(path):
 beta = 0
 unchecked = []
 for words in request["commands"]:
-  if words[1:2] == ["agent-registry"] and not os.path.exists(os.path.join(lib, "surface/agent_registry")):
+  # Flags of all commands may come first.
+  at = next(index for index, word in enumerate(words) if index > 0 and not word.startswith("--"))
+  if words[at : at + 1] == ["agent-registry"] and not os.path.exists(os.path.join(lib, "surface/agent_registry")):
     unchecked.append(" ".join(words))
     continue
-  if words[1:3] == ["run", "worker-pools"] and is_beta("run/worker_pools"):
-    words = words[:1] + ["beta"] + words[1:]
+  if words[at : at + 2] == ["run", "worker-pools"] and is_beta("run/worker_pools"):
+    words = words[:at] + ["beta"] + words[at:]
     beta += 1
   attempt(" ".join(words), lambda words=words: parser.parse_args(words[1:]))
 

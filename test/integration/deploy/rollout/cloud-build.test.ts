@@ -61,7 +61,7 @@ describe('the deployment of Cloud Build', () => {
       /update longhaul-api .*--update-env-vars=CORS_ORIGINS=https:\/\/a\.example,RETENTION_DAYS=30/,
     );
     assert.match(changes, /update-traffic longhaul-api .*next=20\n/);
-    assert.match(changes, /outcomes,--candidate,2\.0,--at-least,7,/);
+    assert.match(changes, /outcomes,--candidate=2\.0,--at-least=7,/);
     assert.deepEqual(fake.shares(), after);
   });
 

@@ -84,7 +84,7 @@ describe('the contraction of the database', () => {
     assert.equal((await fake.run('contract')).code, 0);
     assert.match(
       fake.takeChanges().at(-1)!,
-      /jobs execute longhaul-migrate .*--args=services\/admin\/main\.ts,contract,--keep,2\.0,--wait,900$/,
+      /jobs execute longhaul-migrate .*--args=services\/admin\/main\.ts,contract,--keep=2\.0,--wait=900$/,
     );
     const { code, errors } = await fake.run('back');
     assert.equal(code, 1);
@@ -153,7 +153,7 @@ test('a dry run prints the commands of each step, and runs none', async (t) => {
     [...targets, 'services/admin/main.ts\\'],
   );
   assert.match(canaryCommands[0]!, /--to-revisions=NEXT=50\\,BEFORE=50$/);
-  assert.match((await print('contract')).join('\n'), /jobs update .*\n.*contract\\,--keep\\,2\.0/);
+  assert.match((await print('contract')).join('\n'), /jobs update .*\n.*contract\\,--keep=2\.0/);
   const push = await print('prepare', { WORKER_MODE: 'push', GRPC_MAX: '2' });
   assert.deepEqual(
     push.map((line) => /gcloud run services update (\S+)/.exec(line)?.[1]),

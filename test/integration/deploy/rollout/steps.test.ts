@@ -26,11 +26,11 @@ describe('a rollout', () => {
     assert.deepEqual(fake.shares(), canary);
     assert.match(
       judged.at(-1)!,
-      /jobs execute longhaul-migrate .*--task-timeout=1320s .*--args=services\/admin\/main\.ts,outcomes,--candidate,2\.0,--at-least,20,--tolerance,5,--wait,1200,--minutes,30/,
+      /jobs execute longhaul-migrate .*--task-timeout=1320s .*--args=services\/admin\/main\.ts,outcomes,--candidate=2\.0,--at-least=20,--tolerance=5,--wait=1200,--minutes=30/,
     );
     assert.match(
       (await follow('drain'))[0]!,
-      /--args=services\/admin\/main\.ts,drain,--keep,2\.0,--wait,900/,
+      /--args=services\/admin\/main\.ts,drain,--keep=2\.0,--wait=900/,
     );
     const promoted = await follow('promote');
     assert.match(promoted[0]!, /update-instance-split longhaul-worker .*--to-latest/);
