@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Deletes everything that deploy.sh created, including the data. Asks for confirmation unless --yes is given.
-# --dry-run only prints the commands. AlloyDB keeps the network and its peering in use for about an hour: run the
-# script again after that to delete them.
+# Deletes everything that deploy.sh and its guide created, including the data. Asks for confirmation unless --yes is given.
+# --dry-run only prints the commands. AlloyDB may keep the network in use for a while: then run the script again.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,7 +10,7 @@ for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
     --yes) CONFIRMED=true ;;
-    -h | --help) sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,3s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     *) printf 'remove: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
   esac
 done
@@ -93,8 +92,12 @@ done
 delete_listed secrets list --filter="labels.app=$PREFIX" --format='value(name.basename())' -- secrets delete
 delete_if_exists artifacts repositories describe "$PREFIX" --location="$REGION" -- artifacts repositories delete "$PREFIX" --location="$REGION"
 delete_if_exists storage buckets describe "gs://$BUILD_BUCKET" -- storage rm --recursive "gs://$BUILD_BUCKET"
-for name in api worker dispatcher migrator check build deploy tasks scheduler push receiver; do
+# The account caller and the triggers are those of docs/operate/deploy.md.
+for name in api worker dispatcher migrator check build deploy tasks scheduler push receiver caller; do
   delete_if_exists iam service-accounts describe "$(account $name)" -- iam service-accounts delete "$(account $name)"
+done
+for name in check images deploy; do
+  delete_if_exists builds triggers describe "$PREFIX-$name" --region="$REGION" -- builds triggers delete "$PREFIX-$name" --region="$REGION"
 done
 if [[ $DATABASE_CONNECTION == psc && -z $DATABASE_HOST ]]; then
   delete_if_exists compute forwarding-rules describe "$PREFIX-database" --region="$REGION" -- compute forwarding-rules delete "$PREFIX-database" --region="$REGION"
@@ -103,7 +106,15 @@ fi
 if owns_cluster; then
   delete_if_exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION" -- alloydb clusters delete "$ALLOYDB_CLUSTER" --region="$REGION" --force
   if [[ $DATABASE_CONNECTION != psc && -z $DATABASE_RANGE_NAME ]]; then
-    if [[ $NETWORK != "$PREFIX" ]]; then detach_range "$PREFIX-database"; fi
+    if [[ $NETWORK != "$PREFIX" ]]; then
+      detach_range "$PREFIX-database"
+    else
+      # A network with a peering cannot be deleted.
+      peering=$(query peering services vpc-peerings list --network="$NETWORK" --format='value(peering)') || peering=''
+      if [[ -n $peering ]]; then
+        change compute networks peerings delete servicenetworking-googleapis-com --network="$NETWORK" || remaining=$((remaining + 1))
+      fi
+    fi
     delete_if_exists compute addresses describe "$PREFIX-database" --global -- compute addresses delete "$PREFIX-database" --global
   fi
 else
@@ -118,5 +129,5 @@ fi
 if [[ $NETWORK == "$PREFIX" ]]; then
   delete_if_exists compute networks describe "$NETWORK" -- compute networks delete "$NETWORK"
 fi
-if ((remaining > 0)); then fail "$remaining resources could not be deleted yet: run remove.sh again in an hour"; fi
+if ((remaining > 0)); then fail "$remaining resources could not be deleted yet: run remove.sh again later"; fi
 if [[ $DRY_RUN == true ]]; then say 'a dry run: nothing was deleted'; else say 'everything was deleted'; fi

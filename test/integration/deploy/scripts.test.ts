@@ -1,6 +1,6 @@
-/** deploy.sh and remove.sh against a fake project. */
+/** deploy.sh against a fake project. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -264,35 +264,5 @@ describe('deploy.sh', () => {
     fake.takeChanges();
     await fake.run('deploy.sh', ['network'], { DATABASE_EGRESS: '10.9.0.0/24' });
     assert.deepEqual(takeVerbs(fake), ['compute firewall-rules update']);
-  });
-});
-
-describe('remove.sh', () => {
-  test('deletes everything on the first run and nothing on the second', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    await fake.run('deploy.sh', ['pubsub'], { WORKER_MODE: 'push' });
-    fake.takeChanges();
-    await fake.run('remove.sh', ['--yes']);
-    assert.ok(fake.takeChanges().length > 30);
-    const remaining = readdirSync(path.join(fake.dir, 'resources')).filter(
-      (name) => !/^(apis|built|peering|content .*|contracted .*|image .*|manifest .*|alloydb .*)$/.test(name),
-    );
-    assert.deepEqual(remaining, []);
-    await fake.run('remove.sh', ['--yes']);
-    assert.deepEqual(fake.takeChanges(), []);
-  });
-
-  test('leaves the secrets of another deployment, and secrets without its label', async (t) => {
-    const fake = createFakeProject(t);
-    const resources = path.join(fake.dir, 'resources');
-    const readNames = () => readdirSync(resources).filter((name) => name.startsWith('secrets '));
-    await fake.run('deploy.sh', ['secrets']);
-    writeFileSync(path.join(resources, 'secrets staging-by-hand'), '');
-    const before = readNames();
-    const staging = { PREFIX: 'staging' };
-    await fake.run('deploy.sh', ['secrets'], staging);
-    assert.equal(readNames().length, 2 * (before.length - 1) + 1);
-    await fake.run('remove.sh', ['--yes'], staging);
-    assert.deepEqual(readNames(), before);
   });
 });

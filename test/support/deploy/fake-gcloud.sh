@@ -85,7 +85,7 @@ case $line in
   'services list') cat "$resources/apis" 2>/dev/null || true ;;
   'services enable '*) changes; printf '%s\n' "${positional[@]:2}" >>"$resources/apis" ;;
   'services vpc-peerings connect' | 'services vpc-peerings update') changes; printf '%s' "$peered" >"$resources/peering" ;;
-  'services vpc-peerings delete') changes; rm "$resources/peering" ;;
+  'services vpc-peerings delete' | 'compute networks peerings delete '*) changes; rm "$resources/peering" ;;
   'services vpc-peerings list')
     if [[ -f $resources/peering ]]; then
       if [[ $format == *separator* ]]; then printf 'servicenetworking-googleapis-com|'; fi
