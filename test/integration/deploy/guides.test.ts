@@ -1,6 +1,6 @@
 /** The dashboard, alerts and IAM bindings agree with the guides in docs/. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
@@ -113,6 +113,41 @@ describe('the runbook', () => {
       path.basename(name, '.sh'),
     );
     for (const step of steps) assert.ok(existing.includes(step), step);
+  });
+});
+
+describe('queries of logs', () => {
+  // Google's list of monitored resources has them, and `gcloud run … logs read` filters by them.
+  const labels = ['service_name', 'worker_pool_name', 'job_name'];
+  const pages = globSync('{docs,deploy}/**/*.{md,sh,yaml}', { cwd: projectDir }).map(readText);
+  const queries = pages.flatMap((page) =>
+    [...page.matchAll(/gcloud logging read '([^']+)'/g)].map(([, query = '']) => query),
+  );
+
+  test('find services, the worker pool and jobs', () => {
+    const ofAll = queries.filter((query) => query.includes('severity>='));
+    assert.equal(ofAll.length, 2);
+    for (const query of ofAll)
+      for (const label of labels) assert.ok(query.includes(`resource.labels.${label}=~"^longhaul-"`), query);
+  });
+
+  test('name labels that the resources of Cloud Run have', () => {
+    for (const [, label = ''] of queries.join('\n').matchAll(/resource\.labels\.(\w+)/g))
+      assert.ok(labels.includes(label), label);
+    assert.ok(queries.length >= 4, `${queries.length} queries`);
+  });
+
+  test('of alerts and the dashboard name a resource with the label that they filter by', () => {
+    const names: Record<string, string> = {
+      cloud_run_revision: 'service_name',
+      pubsub_subscription: 'subscription_id',
+    };
+    const files = globSync('deploy/monitoring/**/*.yaml', { cwd: projectDir });
+    const filters = files.flatMap((file) => [
+      ...readText(file).matchAll(/monitored_resource="(\w+)", (\w+)=~?"/g),
+    ]);
+    assert.ok(filters.length >= 4, `${filters.length} filters`);
+    for (const [filter, resource = '', label] of filters) assert.equal(label, names[resource], filter);
   });
 });
 
