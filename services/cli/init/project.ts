@@ -1,5 +1,5 @@
 /** Writes the files of a new agent. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { commonFiles, createAgentFiles, createReadme, type Language, type ProjectOptions } from './files.ts';
 import { createGuides } from './guides.ts';
@@ -19,20 +19,40 @@ export function createProject(folder: string, options: ProjectOptions): string[]
   if (existing.length > 0) {
     throw new Error(`${folder} already has ${existing.join(', ')}: expected a folder without these files.`);
   }
-  const manifest = createManifest(folder, options.language);
   mkdirSync(folder, { recursive: true });
+  const tarball = copyTarball(folder);
+  const manifest = createManifest(folder, options.language, tarball);
   writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(path.join(folder, path.dirname(name)), { recursive: true });
     writeFileSync(path.join(folder, name), text);
   }
-  return ['package.json', ...Object.keys(files)];
+  return ['package.json', ...Object.keys(files), ...(tarball === undefined ? [] : [tarball])];
 }
 
-/** Keeps what a package.json has, such as the dependency on a tarball of longhaul. */
-function createManifest(folder: string, language: Language): object {
+/**
+ * Copies the tarball of longhaul that the folder depends on into the folder, if it is outside: the image has only what is in it.
+ *
+ * @returns the name of the new file
+ */
+function copyTarball(folder: string): string | undefined {
+  const [, file] = /^file:(.*\.tgz)$/.exec(readManifest(folder).dependencies?.['longhaul'] ?? '') ?? [];
+  const tarball = path.resolve(folder, file ?? '');
+  if (file === undefined || path.dirname(tarball) === path.resolve(folder) || !existsSync(tarball))
+    return undefined;
+  const name = path.basename(tarball);
+  copyFileSync(tarball, path.join(folder, name));
+  return name;
+}
+
+function readManifest(folder: string): Manifest {
   const file = path.join(folder, 'package.json');
-  const current = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : {};
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : {};
+}
+
+/** Keeps what a package.json has. */
+function createManifest(folder: string, language: Language, tarball: string | undefined): object {
+  const current = readManifest(folder);
   return {
     name: path
       .basename(folder)
@@ -42,7 +62,11 @@ function createManifest(folder: string, language: Language): object {
     ...current,
     type: 'module',
     scripts: { dev: 'longhaul dev', ...current.scripts, test: createTestScript(current.scripts?.['test']) },
-    dependencies: { longhaul: `^${readVersion()}`, ...current.dependencies },
+    dependencies: {
+      longhaul: `^${readVersion()}`,
+      ...current.dependencies,
+      ...(tarball !== undefined && { longhaul: `file:${tarball}` }),
+    },
     ...(language === 'typescript' && {
       devDependencies: { '@types/node': '^24.0.0', typescript: '^7.0.0', ...current.devDependencies },
     }),

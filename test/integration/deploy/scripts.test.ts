@@ -234,6 +234,13 @@ describe('deploy.sh', () => {
     const { code, output, errors } = await deploy();
     assert.equal(code, 0, errors);
     assert.match(output, new RegExp(`builds submit ${cwd} .*--region=europe-west4`));
+
+    const dependencies = { longhaul: 'file:../longhaul-0.1.0.tgz' };
+    writeFileSync(path.join(cwd, 'package.json'), JSON.stringify({ dependencies }));
+    assert.match(
+      (await deploy()).errors,
+      /depends on "file:\.\.\/longhaul-0\.1\.0\.tgz", outside of the folder, .*npm install \.\/longhaul-0\.1\.0\.tgz there/,
+    );
   });
 
   test('uses an existing network and an existing AlloyDB', async () => {

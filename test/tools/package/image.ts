@@ -5,18 +5,20 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { createCleanup, type Cleanup } from '../../support/cleanup.ts';
 import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
 import { createShell, type Shell } from './shell.ts';
 
 const agent = `import { defineAgent } from 'longhaul/agent';
+import { crc32 } from '@node-rs/crc32';
 import ms from 'ms';
 
 export default defineAgent({
   definition: { name: 'My image', description: 'Writes a time.' },
   async run(turn) {
-    const time = await turn.step('format', async () => ms(90_000, { long: true }));
+    const time = await turn.step('format', async () => ms(90_000, { long: true }) + ', ' + crc32('go'));
     return { state: 'TASK_STATE_COMPLETED', message: time };
   },
 });
@@ -35,7 +37,8 @@ export async function checkImage(
   copyFileSync(tarball, path.join(project.cwd, 'longhaul.tgz'));
   await project.run(
     'npm install of a dependency',
-    'npm install ./longhaul.tgz ms@2.1.3 && npm install -D @types/ms@2.1.0',
+    // The second has its binaries in optional dependencies.
+    'npm install ./longhaul.tgz ms@2.1.3 @node-rs/crc32@1.10.8 && npm install -D @types/ms@2.1.0',
   );
   writeFileSync(path.join(project.cwd, 'agent.ts'), agent);
   const ignored = readFileSync(path.join(project.cwd, '.dockerignore'), 'utf8').trim().split('\n');
@@ -82,7 +85,7 @@ async function runServices(
   assert.equal(card.name, 'My image');
   const { id } = await stack.submit('go');
   const task = await stack.until(id, isCompleted);
-  assert.deepEqual(task.status.message?.parts, [{ text: '2 minutes' }]);
+  assert.deepEqual(task.status.message?.parts, [{ text: `2 minutes, ${crc32('go')}` }]);
   for (const { child } of services) child.kill('SIGTERM');
   for (const { exited, output } of services)
     assert.deepEqual(await exited, { code: 0, signal: null }, output());

@@ -9,6 +9,7 @@ import { languages } from '#services/cli/init/files.ts';
 import { createProject } from '#services/cli/init/project.ts';
 import { askOptions } from '#services/cli/init/questions.ts';
 import { createProgram } from '#services/cli/program.ts';
+import { run } from '../../support/processes/run.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 const name = 'Bob\'s "agent": 1';
@@ -76,6 +77,41 @@ describe('longhaul init', () => {
     createProject(folder, { language: 'yaml', name });
     const manifest = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as object;
     assert.partialDeepStrictEqual(manifest, { name: 'mine', type: 'module', dependencies });
+  });
+
+  test('copies the tarball of the package into the folder, for the image', (t) => {
+    const dir = createTempDir(t);
+    const folder = path.join(dir, 'mine');
+    mkdirSync(folder);
+    writeFileSync(path.join(dir, 'longhaul-0.1.0.tgz'), 'packed');
+    const dependencies = { longhaul: 'file:../longhaul-0.1.0.tgz', ms: '^2.0.0' };
+    writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ dependencies }));
+    const files = createProject(folder, { language: 'yaml', name });
+    assert.ok(files.includes('longhaul-0.1.0.tgz'));
+    assert.equal(readFileSync(path.join(folder, 'longhaul-0.1.0.tgz'), 'utf8'), 'packed');
+    const manifest = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as object;
+    assert.partialDeepStrictEqual(manifest, {
+      dependencies: { longhaul: 'file:longhaul-0.1.0.tgz', ms: '^2.0.0' },
+    });
+  });
+
+  test('writes a Dockerfile that installs binaries and refuses packages outside', async (t) => {
+    const folder = createTempDir(t);
+    createProject(folder, { language: 'yaml', name });
+    const dockerfile = readFileSync(path.join(folder, 'Dockerfile'), 'utf8');
+    assert.doesNotMatch(dockerfile, /omit=optional/);
+    const [, check = ''] = /^RUN (! grep .*)$/m.exec(dockerfile) ?? [];
+    const build = () => run('sh', ['-c', check], { cwd: folder });
+    assert.equal((await build()).status, 0);
+    for (const outside of ['file:../longhaul-0.1.0.tgz', 'file:/tmp/longhaul-0.1.0.tgz']) {
+      writeFileSync(
+        path.join(folder, 'package.json'),
+        JSON.stringify({ dependencies: { longhaul: outside } }),
+      );
+      const { status, stdout } = await build();
+      assert.equal(status, 1, outside);
+      assert.match(stdout, /longhaul-0\.1\.0\.tgz.*\nCopy it into this folder, and run npm install/);
+    }
   });
 
   test('overwrites no file', (t) => {
