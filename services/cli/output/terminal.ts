@@ -44,10 +44,10 @@ export function toTerminalText(text: string, stream: NodeJS.WriteStream = proces
   return stream.isTTY ? text.replaceAll(/[\p{Cc}--[\n\t]]/gv, '') : text;
 }
 
-/** Prints rows under a head, with a hint to terminals if there are none. */
+/** Prints rows under a head; without rows, a message that says so. */
 export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
   if (rows.length === 0) {
-    printProgress('none');
+    printError('the list is empty');
     return;
   }
   const [first = '', ...lines] = toTable([head, ...rows]);

@@ -167,7 +167,14 @@ describe('longhaul', () => {
     const deliveries = (await done(['webhooks', 'deliveries', id, '--json'])).trimEnd().split('\n');
     assert.equal(deliveries.length, 4, 'three events and the test');
     const { status, stderr } = await longhaul(['webhooks', 'redeliver', id]);
-    assert.deepEqual([status, stderr], [2, 'longhaul: expected either --event or --since\n']);
+    const expected = 'longhaul: with a task, expected either --event <number> or --since <time>\n';
+    assert.deepEqual([status, stderr], [2, expected]);
+    const counted = await longhaul(['webhooks', 'redeliver', id, '--since', '10m', '--dry-run']);
+    assert.equal(counted.status, 2);
+    assert.match(
+      counted.stderr,
+      /--dry-run are for the webhooks of all tasks, .*expected --event <number> or --since/,
+    );
   });
 
   test('rerun, stats and usage work on tasks that have ended', { timeout }, async () => {
@@ -197,7 +204,7 @@ describe('longhaul', () => {
     assert.deepEqual([list, counted], ['', '0 would be delivered\n']);
     assert.deepEqual(
       [wrong.status, wrong.stderr],
-      [2, 'longhaul: expected a task, or --since for the webhooks of all tasks\n'],
+      [2, 'longhaul: expected a task, or --since <time> for the webhooks of all tasks\n'],
     );
   });
 

@@ -56,12 +56,13 @@ Examples:
 
 async function redeliver(agent: Agent, task: string, options: RedeliverOptions): Promise<number> {
   const { event, since, health, host, dryRun } = options;
-  if ((event === undefined) === (since === undefined)) throw usageError('expected either --event or --since');
   if (health !== undefined || host !== undefined || dryRun !== undefined) {
     throw usageError(
-      '--health, --host and --dry-run select among all tasks: omit the task, or these options',
+      '--health, --host and --dry-run are for the webhooks of all tasks, without a task. With a task, expected --event <number> or --since <time>, and --webhook <id> if it has several',
     );
   }
+  if ((event === undefined) === (since === undefined))
+    throw usageError('with a task, expected either --event <number> or --since <time>');
   const path = await findWebhookPath(agent, task, options.webhook);
   const { count } = await postToWebhook<{ count: number }>(
     agent,
@@ -74,8 +75,12 @@ async function redeliver(agent: Agent, task: string, options: RedeliverOptions):
 /** Redelivers page by page, and waits when the agent asks to. */
 async function redeliverAll(agent: Agent, options: RedeliverOptions): Promise<number> {
   const { event, webhook, since, health, host, dryRun = false } = options;
-  if (since === undefined) throw usageError('expected a task, or --since for the webhooks of all tasks');
-  if (event !== undefined || webhook !== undefined) throw usageError('--event and --webhook need a task');
+  if (since === undefined)
+    throw usageError('expected a task, or --since <time> for the webhooks of all tasks');
+  if (event !== undefined || webhook !== undefined)
+    throw usageError(
+      '--event and --webhook need a task. Without a task, expected --since <time>, and --health, --host or --dry-run',
+    );
   let total = 0;
   for (let pageToken = ''; ;) {
     const page = await postToWebhook<{ count: number; nextPageToken: string; retryAfterSeconds?: number }>(

@@ -1,0 +1,22 @@
+/** The output of commands for lists. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { printRows } from '#services/cli/output/terminal.ts';
+
+describe('a list', () => {
+  for (const { format, json, expected } of [
+    { format: 'a table', json: false, expected: ['', 'the list is empty\n'] },
+    { format: 'JSON', json: true, expected: ['', ''] },
+  ]) {
+    test(`without rows says so as ${format}`, (t) => {
+      const written = (['stdout', 'stderr'] as const).map((name) => {
+        const { mock } = t.mock.method(process[name], 'write', () => true);
+        return () => mock.calls.map(({ arguments: [text] }) => String(text)).join('');
+      });
+      printRows([], { json, head: ['WORKER'], toRow: () => [] });
+      const texts = written.map((read) => read());
+      t.mock.restoreAll();
+      assert.deepEqual(texts, expected);
+    });
+  }
+});
