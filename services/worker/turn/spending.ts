@@ -25,12 +25,13 @@ export function createSpendingCheck(parts: SpendingParts): () => Promise<void> {
   return async () => {
     const { tokens, cost } = usage() ?? noUsage;
     checkLimits({ tokens: totalTokens(tokens), cost }, limits.tokens, limits.cost, '');
+    // First, as for Gemini agents: a turn at both limits of its owner waits.
+    await checkCost(owner);
     const { ownerTokensPerDay, ownerCostPerDay } = limits;
     if (ownerTokensPerDay !== undefined || ownerCostPerDay !== undefined) {
       const scope = ' per day for all tasks of one owner';
       checkLimits(await spentToday(owner), ownerTokensPerDay, ownerCostPerDay, scope);
     }
-    await checkCost(owner);
   };
 }
 
