@@ -6,6 +6,7 @@ import { createFullText, createIndex, readSections } from './llms.ts';
 
 /** Files and folders of `deploy/`. */
 export const deployment = [
+  'admin.sh',
   'deploy.sh',
   'release.sh',
   'register.sh',

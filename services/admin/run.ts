@@ -47,7 +47,7 @@ export interface CommandProcess {
   printError: (line: string) => void;
 }
 
-const thisProcess: CommandProcess = {
+export const thisProcess: CommandProcess = {
   environment,
   print: (line) => process.stdout.write(`${line}\n`),
   printError: (line) => process.stderr.write(`${line}\n`),

@@ -15,7 +15,7 @@ import { describeValues, isLimitName, parseLimit } from './values.ts';
 
 export const limitsCommand: AdminCommand = {
   usage:
-    '[--all] [--json] | set <owner> <limit>=<value>… | unset <owner> [<limit>…] | apply <file> [--dry-run] | recount [<owner>]   limits of owners, and what they use',
+    '[--all] [--json] | set <owner> <limit>=<value>… | unset <owner> [<limit>…] | apply <file>|--text=<text> [--dry-run] | recount [<owner>]   limits of owners, and what they use',
   run: async (context) => {
     const { values, positionals } = parseArguments(context.args);
     const [verb = 'list', ...rest] = positionals;
@@ -33,6 +33,7 @@ interface Flags {
   all: boolean;
   json: boolean;
   'dry-run': boolean;
+  text?: string;
 }
 
 type Subcommand = (context: CommandContext, args: readonly string[], flags: Flags) => Promise<void>;
@@ -71,11 +72,10 @@ const subcommands: Record<'list' | 'set' | 'unset' | 'apply' | 'recount', Subcom
   },
 
   apply: async (context, [file, ...others], flags) => {
-    if (file === undefined || others.length > 0) throw new CommandError('limits apply expects one file');
-    const text = await readFile(file, 'utf8').catch((error: unknown) => {
-      throw new CommandError(`${file} cannot be read: ${errorMessage(error)}`);
-    });
-    const wanted = parseLimitsFile(text, file);
+    const { text } = flags;
+    if ((file === undefined) === (text === undefined) || others.length > 0)
+      throw new CommandError('limits apply expects one file, or its text as --text');
+    const wanted = file === undefined ? parseLimitsFile(text ?? '', '--text') : await readLimitsFile(file);
     await change(context, flags, () => wanted);
   },
 
@@ -85,6 +85,13 @@ const subcommands: Record<'list' | 'set' | 'unset' | 'apply' | 'recount', Subcom
     print(`recounted the stored tasks of ${count} ${count === 1 ? 'owner' : 'owners'}`);
   },
 };
+
+async function readLimitsFile(file: string): Promise<ReturnType<typeof parseLimitsFile>> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new CommandError(`${file} cannot be read: ${errorMessage(error)}`);
+  });
+  return parseLimitsFile(text, file);
+}
 
 async function change(
   { db, print }: CommandContext,
@@ -134,6 +141,7 @@ function parseArguments(args: readonly string[]): { values: Flags; positionals: 
         all: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
+        text: { type: 'string' },
       },
     });
   } catch (error) {

@@ -42,7 +42,7 @@ describe('the runbook', () => {
     const first = await send('say one');
     await untilPrinted(parts, 'longhaul ops backlog', /^turnsWaiting +1$/m);
     assert.equal(await follow('longhaul ops workers'), '', 'no worker runs');
-    const limit = 'npm run admin -- limits set OWNER concurrentTurns=100';
+    const limit = 'deploy/admin.sh limits set OWNER concurrentTurns=100';
     const values = { OWNER: 'key:alice' };
     await follow(limit, { values: { ...values, 'concurrentTurns=100': 'concurrentTurns=1' } });
     await stack.start('worker');
@@ -105,7 +105,7 @@ describe('the runbook', () => {
     await until(task, isCompleted);
     const { host } = new URL(receiver.url);
     await untilPrinted(parts, 'longhaul ops hosts', new RegExp(`^${host} +1 +1 `, 'm'));
-    assert.match(await follow('npm run admin -- webhooks'), new RegExp(`^${host} .* 100\\.0%`, 'm'));
+    assert.match(await follow('deploy/admin.sh webhooks'), new RegExp(`^${host} .* 100\\.0%`, 'm'));
     const about = { values: { TASK: task, TIME: startedAt, HOST: host }, more: owner };
     assert.match(await follow('longhaul webhooks list TASK', about), /failing|active +1/);
     assert.match(await follow('longhaul webhooks deliveries TASK', about), /^1 +pending .* 500, due /m);
@@ -158,7 +158,7 @@ describe('the runbook', () => {
     await waitFor('the owner at its limit', async () =>
       /key:alice +openTasks +1 +1 +100%/.test(await follow('longhaul ops owners')),
     );
-    await follow('npm run admin -- limits set OWNER openTasks=20000', { values: { OWNER: 'key:alice' } });
+    await follow('deploy/admin.sh limits set OWNER openTasks=20000', { values: { OWNER: 'key:alice' } });
     await waitFor('the new limit', () => send('say two').catch(() => undefined));
 
     const refused = await follow('longhaul list', { env: { LONGHAUL_API_KEY: 'wrong' }, status: 1 });
@@ -172,7 +172,7 @@ describe('the runbook', () => {
     assert.equal(await isReady(), false);
     await api.running.line(/not ready/);
     assert.match(api.running.output(), /key.*ENCRYPTION_KEYS|ENCRYPTION_KEYS.*key/);
-    const dropped = await follow('npm run admin -- drop-secrets --yes', { env: lost });
+    const dropped = await follow('deploy/admin.sh drop-secrets --yes', { env: lost });
     assert.match(dropped, /removed the secrets of 1 webhooks/);
     await waitFor('the api to be ready', isReady);
   });

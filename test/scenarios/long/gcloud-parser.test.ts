@@ -43,6 +43,8 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       ...(await dryRun('remove.sh', { DATABASE_CONNECTION: 'psc' })),
       ...(await dryRun('release.sh', { AGENT_DIR: agentDir }, ['1.2.3'])),
       ...(await dryRun('remove.sh')),
+      ...(await dryRun('admin.sh', {}, ['reencrypt'])),
+      ...(await dryRun('admin.sh', {}, ['limits', 'set', 'key:a,b', 'openTasks=5'])),
       ...(await dryRun('release.sh', {}, ['1.2.3'])),
       ...(
         await Promise.all(

@@ -66,6 +66,8 @@ describe('admin limits', () => {
       [['set', 'key:a', 'openTasks=1GiB'], /openTasks must be a whole number from 0, not "1GiB"/],
       [['set', 'key:a', 'storedBytes=-1'], /storedBytes must be a number of bytes from 0, such as/],
       [['apply', '/nowhere'], /\/nowhere cannot be read/],
+      [['apply', '/nowhere', '--text=owners: {}'], /apply expects one file, or its text as --text/],
+      [['apply', '--text=owner: {}'], /--text:1:1: .*owner/],
       [['--wrong'], /Unknown option '--wrong'/],
     ];
     const answers = await Promise.all(cases.map(([args]) => run(...args)));

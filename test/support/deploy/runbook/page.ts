@@ -20,7 +20,7 @@ export function readSection(name: string): string {
 
 /** Returns the commands of a section, each once, with their placeholders. */
 export function readCommands(name: string): string[] {
-  const found = [...readSection(name).matchAll(/`((?:longhaul|npm run admin --) [^`\n]+)`/g)];
+  const found = [...readSection(name).matchAll(/`((?:longhaul|deploy\/admin\.sh) [^`\n]+)`/g)];
   return [...new Set(found.map(([, command = '']) => command))];
 }
 

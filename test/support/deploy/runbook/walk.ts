@@ -84,9 +84,9 @@ export async function walkThrough(
     return { status, output: stdout + stderr };
   }
 
-  /** @param words from `npm run admin --` on */
+  /** @param words from `deploy/admin.sh` on: its job runs the same program */
   async function runAdmin(words: readonly string[], own: Readonly<Record<string, string>>) {
-    const { exited, output } = runNode(t, ['services/admin/main.ts', ...words.slice(4)], {
+    const { exited, output } = runNode(t, ['services/admin/main.ts', ...words.slice(1)], {
       env: { ...stack.env, AUDIT_LOG: '/dev/null', ...own },
     });
     const { code } = await exited;
