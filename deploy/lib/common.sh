@@ -55,9 +55,10 @@ grant() {
   local resource=${group[-1]}
   unset 'group[-1]'
   local held
+  # The policies of buckets cannot be filtered by gcloud.
   held=$(query '' "${group[@]}" get-iam-policy "$resource" "${rest[@]}" --flatten='bindings[].members' \
-    --filter="bindings.role=$role AND bindings.members=$member" --format='value(bindings.role)') || held=''
-  if [[ $held == *"$role"* ]]; then return; fi
+    --format='csv[no-heading](bindings.role,bindings.members)') || held=''
+  if [[ $'\n'$held$'\n' == *$'\n'"$role,$member"$'\n'* ]]; then return; fi
   local -a binding=("${group[@]}" add-iam-policy-binding "$resource" "${rest[@]}" --role="$role" --member="$member")
   # Only bindings of projects can have conditions; gcloud requires the flag for them.
   if [[ ${group[0]} == projects ]]; then binding+=(--condition=None); fi

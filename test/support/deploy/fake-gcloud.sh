@@ -61,7 +61,9 @@ case $line in
   *' add-iam-policy-binding '*) changes; echo "$(group)|$last|$role|$member" >>"$policy" ;;
   *' remove-iam-policy-binding '*) changes; { grep -vxF "$(group)|$last|$role|$member" "$policy" || true; } >"$policy.new"; mv "$policy.new" "$policy" ;;
   *' get-iam-policy '*)
-    if [[ $filter =~ bindings.role=(.*)\ AND\ bindings.members=(.*) ]]; then
+    if [[ -z $filter ]]; then
+      awk -F'|' -v group="$(group)" -v name="$last" '$1 == group && $2 == name { print $3 "," $4 }' "$policy"
+    elif [[ $filter =~ bindings.role=(.*)\ AND\ bindings.members=(.*) ]]; then
       if grep -qxF "$(group)|$last|${BASH_REMATCH[1]}|${BASH_REMATCH[2]}" "$policy"; then echo "${BASH_REMATCH[1]}"; fi
     else
       grep -F "$(group)|$last|${filter#*=}|" "$policy" | cut -d'|' -f4 || true
