@@ -8,6 +8,7 @@ import { stateClass } from '../../domain/task.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rememberStoredCalls } from '../models/stored-calls.ts';
+import { isPending } from '../webhooks/attempts/claim-rows.ts';
 import { addUsageRows } from '../owners/usage.ts';
 import { ownedBy, type Caller } from './visibility.ts';
 
@@ -26,7 +27,7 @@ export function deleteEndedTasks(
       select g.task_id from gates g
       where g.state_class = ${stateClass.terminal}
         and g.settled_at < now() - ${seconds(options.retentionSeconds)}
-        and not exists (select from deliveries d where d.task_id = g.task_id and d.state = 'pending')
+        and not exists (select from deliveries d where d.task_id = g.task_id and ${isPending})
         -- A parent that has not ended may still read the results of its children.
         and not exists (
           select from tasks t join child_groups cg on cg.id = t.child_group join gates parent on parent.task_id = cg.parent_id

@@ -16,7 +16,7 @@ import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../o
 import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
-import type { ConfigKey } from './attempts/claim-rows.ts';
+import { isPending, type ConfigKey } from './attempts/claim-rows.ts';
 import { takeWebhookRequest } from './requests.ts';
 
 /** A task has at most this many configs. */
@@ -140,9 +140,9 @@ async function deliverLast(
 /** Invalidates attempts in flight, and makes all pending deliveries due with a fresh retry schedule. */
 async function restartPending(trx: Transaction<Database>, { taskId, configId }: ConfigKey): Promise<void> {
   await sql`
-    update deliveries set fence = fence + 1, lease_until = null, failures = 0, due_at = now(),
+    update deliveries d set fence = fence + 1, lease_until = null, failures = 0, due_at = now(),
       thin = false, deferred_reason = null
-    where task_id = ${taskId} and config_id = ${configId} and state = 'pending'`.execute(trx);
+    where task_id = ${taskId} and config_id = ${configId} and ${isPending}`.execute(trx);
 }
 
 /**
@@ -158,8 +158,8 @@ export async function wakePendingDeliveries(
 ): Promise<Wakeup[]> {
   const { rows } = await sql<WakeupColumns>`
     with delivery as (
-      update deliveries set wakeup_at = now() + ${seconds(options.wakeupGraceSeconds)}
-      where task_id = ${taskId} and config_id = ${configId} and state = 'pending' and ${condition}
+      update deliveries d set wakeup_at = now() + ${seconds(options.wakeupGraceSeconds)}
+      where task_id = ${taskId} and config_id = ${configId} and ${isPending} and ${condition}
       returning task_id, config_id
     ),
     wakeup as (
@@ -186,8 +186,8 @@ export async function deleteWebhookConfig(
       .where('id', '=', configId)
       .executeTakeFirstOrThrow();
     await sql`
-      update deliveries set state = 'cancelled', settled_at = now(), fence = fence + 1, lease_until = null
-      where task_id = ${taskId} and config_id = ${configId} and state = 'pending'`.execute(trx);
+      update deliveries d set state = 'cancelled', settled_at = now(), fence = fence + 1, lease_until = null
+      where task_id = ${taskId} and config_id = ${configId} and ${isPending}`.execute(trx);
     return numDeletedRows === 0n ? 'config_not_found' : 'deleted';
   });
 }
@@ -239,7 +239,7 @@ function selectConfigs(db: Db, caller: Caller, taskId: string) {
         .select(({ fn }) => fn.min('d.due_at').as('at'))
         .whereRef('d.task_id', '=', 'c.task_id')
         .whereRef('d.config_id', '=', 'c.id')
-        .where('d.state', '=', 'pending')
+        .where(isPending)
         .where('d.failures', '>', 0)
         .as('next_attempt_at'),
     );

@@ -13,7 +13,7 @@ import { openText } from '../contents/codec.ts';
 import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
-import type { ConfigKey } from './attempts/claim-rows.ts';
+import { isPending, type ConfigKey } from './attempts/claim-rows.ts';
 import { hasWebhookConfig, lockGate, wakePendingDeliveries, type WebhookCallOptions } from './configs.ts';
 import type { DeferralReason } from './attempts/settle.ts';
 import { takeWebhookRequest } from './requests.ts';
@@ -134,7 +134,7 @@ export async function redeliver(
       'event' in target ? sql`d.seq = ${target.event}` : hasFailedSince(target.failedSince),
     );
     if (count === 0) return 0;
-    if (ordered) await restart(sql`d.state = 'pending' and d.failures > 0`);
+    if (ordered) await restart(sql`${isPending} and d.failures > 0`);
     await sql`
       update webhook_configs set failures = 0, disabled_at = null, disabled_reason = null
       where task_id = ${key.taskId} and id = ${key.configId}`.execute(trx);

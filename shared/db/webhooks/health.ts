@@ -8,7 +8,7 @@ import type { Db } from '../client/pool.ts';
 import { rows as toRows, text, uuid } from '../client/rows.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import { toConfigText } from './attempts/claim.ts';
-import type { ConfigKey } from './attempts/claim-rows.ts';
+import { isPending, type ConfigKey } from './attempts/claim-rows.ts';
 import { toWebhook, type ConfigRow, type StoredWebhook } from './configs.ts';
 import { hasFailedSince, openAttempt, type AttemptView } from './deliveries.ts';
 
@@ -78,7 +78,7 @@ export async function listOwnWebhooks(
       select c.*, e.rank,
         (
           select min(d.due_at) from deliveries d
-          where d.task_id = c.task_id and d.config_id = c.id and d.state = 'pending' and d.failures > 0
+          where d.task_id = c.task_id and d.config_id = c.id and ${isPending} and d.failures > 0
         ) as next_attempt_at,
         (
           select json_build_object('event', a.seq, 'attempt', a.attempt, 'startedAt', a.started_at,

@@ -1,5 +1,5 @@
 /** Claimed deliveries, and the rows from which claims read them. */
-import { sql } from 'kysely';
+import { sql, type SqlBool } from 'kysely';
 import type { EventKind, EventPayload } from '../../../domain/events.ts';
 import type { WebhookRow } from '../../tasks/accept.ts';
 import type { StoredEvent } from '../../tasks/as-of.ts';
@@ -68,6 +68,12 @@ const smallEventBytes = 4096;
 
 /** The clock, not `now()`: after waiting for a lock, a retry may have become due. */
 export const clock = sql`clock_timestamp()`;
+
+/**
+ * Whether a delivery `d` that was found by its key is pending. `coalesce` keeps the planner from using the partial index of
+ * pending deliveries, which would read all of them: by its statistics, a large table often has none.
+ */
+export const isPending = sql<SqlBool>`coalesce(d.state, '') = 'pending'`;
 
 /** The columns of a ClaimRow after `wait_ms`, from `claimed`, a row of `config` and `smallEvent`. */
 export const claimedColumns = sql`

@@ -35,6 +35,7 @@ import { repeatUntil } from '../../client/repeat.ts';
 import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
 import {
   clock,
+  isPending,
   selectClaimed,
   toClaimed,
   type ClaimedDelivery,
@@ -126,7 +127,7 @@ export function claimFrom(options: ClaimOptions): RawBuilder<unknown> {
       from webhook_configs c join input on c.task_id = input.task_id and c.id = input.config_id
       where (
         select true from deliveries d
-        where d.task_id = input.task_id and d.config_id = input.config_id and d.state = 'pending' limit 1
+        where d.task_id = input.task_id and d.config_id = input.config_id and ${isPending} limit 1
       )
       order by c.task_id, c.id for update of c
     ),
@@ -142,7 +143,7 @@ export function claimFrom(options: ClaimOptions): RawBuilder<unknown> {
       select config.task_id, config.id as config_id, config.max, d.*
       from config cross join lateral (
         select d.seq, d.fence, d.due_at, ${free} as free from deliveries d
-        where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending'
+        where d.task_id = config.task_id and d.config_id = config.id and ${isPending}
           and (config.ordered and d.seq > 0 or ${free})
         order by ${free}, case when config.ordered then d.seq end, d.due_at, d.seq
         limit case when config.ordered then 1 else greatest(config.max, 1) end
@@ -155,7 +156,7 @@ export function claimFrom(options: ClaimOptions): RawBuilder<unknown> {
         lease_until = ${clock} + ${seconds(options.leaseSeconds)}, claim_id = ${options.claimId}::uuid
       from candidate
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
-        and d.state = 'pending' and d.fence = candidate.fence
+        and ${isPending} and d.fence = candidate.fence
         and candidate.free and candidate.due_at <= ${clock} and candidate.max > 0
       returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from, d.thin
     )`;

@@ -5,6 +5,7 @@
  * Deliveries that may have been sent already are left alone.
  */
 import { sql, type RawBuilder } from 'kysely';
+import { isPending } from './claim-rows.ts';
 
 /**
  * The CTE `merged`, for the statement that settles the attempts. An attempt whose fence was current kept all other
@@ -20,7 +21,7 @@ export function mergeWaiting(configs: RawBuilder<unknown>): RawBuilder<unknown> 
         count(*) filter (where e.kind = 'state') over (partition by d.task_id, d.config_id order by d.seq) as span
       from ${configs} queue join deliveries d on d.task_id = queue.task_id and d.config_id = queue.config_id
       join events e on e.task_id = d.task_id and e.seq = d.seq
-      where d.state = 'pending' and d.attempts = 0
+      where ${isPending} and d.attempts = 0
     ),
     -- first, last: the events that may be merged with this one.
     alike as (
@@ -35,6 +36,6 @@ export function mergeWaiting(configs: RawBuilder<unknown>): RawBuilder<unknown> 
         merged_from = case when d.seq = alike.last then alike.first end
       from alike
       where d.task_id = alike.task_id and d.config_id = alike.config_id and d.seq = alike.seq
-        and d.state = 'pending' and d.attempts = 0 and alike.first < alike.last
+        and ${isPending} and d.attempts = 0 and alike.first < alike.last
     )`;
 }

@@ -16,6 +16,7 @@ import { rows as toRows, uuid } from '../../client/rows.ts';
 import {
   claimedColumns,
   clock,
+  isPending,
   smallEvent,
   toClaimed,
   type ClaimedDelivery,
@@ -60,7 +61,7 @@ export async function followAttempts(
         claim_id = null
       from locked
       where d.task_id = locked.task_id and d.config_id = locked.id and d.seq = locked.settled_seq
-        and d.state = 'pending' and d.fence = locked.fence and d.lease_until is not null
+        and ${isPending} and d.fence = locked.fence and d.lease_until is not null
       returning locked.*
     ),
     logged as (
@@ -79,7 +80,7 @@ export async function followAttempts(
       from settled join webhook_configs seen on seen.task_id = settled.task_id and seen.id = settled.id
       cross join lateral (
         select d.seq, d.fence, d.due_at, ${isFree} as free from deliveries d
-        where d.task_id = settled.task_id and d.config_id = settled.id and d.state = 'pending' and d.seq > 0
+        where d.task_id = settled.task_id and d.config_id = settled.id and ${isPending} and d.seq > 0
           and d.seq <> settled.settled_seq
         order by ${isFree}, d.seq limit 1
       ) d
@@ -90,7 +91,7 @@ export async function followAttempts(
         lease_until = ${clock} + ${seconds(leaseSeconds)}, claim_id = candidate.claim_id
       from candidate
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
-        and d.state = 'pending' and d.fence = candidate.fence and candidate.free and candidate.due_at <= ${clock}
+        and ${isPending} and d.fence = candidate.fence and candidate.free and candidate.due_at <= ${clock}
       returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from, d.thin
     )
     select config.task_id, config.id as config_id, config.settled_seq, ${claimedColumns}

@@ -7,7 +7,7 @@ import type { Db } from '../../client/pool.ts';
 import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
 import type { DeferralReason } from './settle.ts';
 import { insertOutbox } from '#shared/db/outbox/outbox.ts';
-import type { ConfigKey } from './claim-rows.ts';
+import { isPending, type ConfigKey } from './claim-rows.ts';
 
 export interface DeliveryKey extends ConfigKey {
   seq: number;
@@ -43,7 +43,7 @@ export async function bringForward(
         failures = greatest(0, d.failures - (d.deferred_reason is null)::int), deferred_reason = null
       from input join config on config.task_id = input.task_id and config.id = input.config_id
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
-        and d.state = 'pending' and (${reason}::text is null or d.deferred_reason = ${reason}) and d.due_at > now() and (d.lease_until is null or d.lease_until < now())
+        and ${isPending} and (${reason}::text is null or d.deferred_reason = ${reason}) and d.due_at > now() and (d.lease_until is null or d.lease_until < now())
       returning d.task_id, d.config_id
     )
     ${insertOutbox({ kind: 'delivery', from: sql`(select distinct task_id, config_id from forwarded) forwarded` })}

@@ -28,7 +28,7 @@ import {
   type ClaimedQueue,
   type ClaimRequest,
 } from './claim.ts';
-import type { ClaimedDelivery, ConfigKey } from './claim-rows.ts';
+import { isPending, type ClaimedDelivery, type ConfigKey } from './claim-rows.ts';
 import { followAttempts, isFollowed } from './follow.ts';
 import { findSettled, settleAttempts, toDeliveryText, type Attempt } from './settle.ts';
 
@@ -175,9 +175,7 @@ async function failPending(db: Db, abandoned: readonly Attempt[]): Promise<void>
       where c.disabled_at is not null order by c.task_id, c.id for update of c
     )
     update deliveries d set state = 'failed', settled_at = now(), fence = d.fence + 1, lease_until = null
-    from config where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending'`.execute(
-    db,
-  );
+    from config where d.task_id = config.task_id and d.config_id = config.id and ${isPending}`.execute(db);
 }
 
 /** Builds one request for each config, for as many deliveries as callers may continue with. */
@@ -206,7 +204,7 @@ async function wakeQueues(
     -- The reconciler may have postponed deliveries that waited for an attempt until the end of its lease.
     moved as (
       update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${seconds(wakeupGraceSeconds)})
-      from input where d.task_id = input.task_id and d.config_id = input.config_id and d.state = 'pending'
+      from input where d.task_id = input.task_id and d.config_id = input.config_id and ${isPending}
     )
     -- With the owner, so that dispatchers in which it has its share leave them to others.
     ${insertOutbox({

@@ -10,7 +10,7 @@ import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted, createSealerOfTasks } from '../../contents/codec.ts';
 import { boolean, float, int, rows as toRows, text, timestamp, uuid } from '../../client/rows.ts';
 import { insertOutbox } from '#shared/db/outbox/outbox.ts';
-import type { ClaimedDelivery } from './claim-rows.ts';
+import { isPending, type ClaimedDelivery } from './claim-rows.ts';
 import { mergeWaiting } from './coalesce.ts';
 
 export type AttemptOutcome =
@@ -105,7 +105,7 @@ export async function settleAttempts(
         wakeup_at = now() + ${seconds(sql`coalesce(input.delay, 0) + ${wakeupGraceSeconds}`)}
       from input join config on config.task_id = input.task_id and config.id = input.config_id
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
-        and d.state = 'pending' and d.fence = input.fence and d.lease_until is not null
+        and ${isPending} and d.fence = input.fence and d.lease_until is not null
       returning input.*, d.due_at
     ),
     -- The log of attempts, for the owner.

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { isPassing } from '../../client/errors.ts';
+import { fewRows } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
 import { repeatUntil } from '../../client/repeat.ts';
 import {
@@ -63,7 +64,7 @@ async function take(
       ))
       returning task_id, config_id
     ),
-    input as (select distinct task_id, config_id, ${limit}::int as max from taken),
+    input as (select distinct task_id, config_id, ${limit}::int as max from taken ${fewRows(wakeups)}),
     ${claimFrom(options)}
     select counted.taken, claim.*
     from (select count(*)::int as taken from taken) counted left join (${selectClaimed}) claim on true`.execute(
