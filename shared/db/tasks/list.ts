@@ -54,11 +54,21 @@ export type ListTasks = (listing: TaskListing) => Promise<TaskPage>;
 const maxConcurrent = 4;
 
 export function createTaskLister(db: Db): ListTasks {
+  const totals = new EstimatedTotals();
   const lanes = new FairLanes(maxConcurrent);
-  return (listing) => lanes.run(listing.caller.owner, () => listTasks(db, listing));
+  return (listing) => lanes.run(listing.caller.owner, () => listTasks({ db, totals }, listing));
 }
 
-async function listTasks(db: Db, { caller, filter, size, after, options }: TaskListing): Promise<TaskPage> {
+interface ListParts {
+  db: Db;
+  totals: EstimatedTotals;
+}
+
+async function listTasks(
+  { db, totals }: ListParts,
+  { caller, filter, size, after, options }: TaskListing,
+): Promise<TaskPage> {
+  const known = after?.total ?? totals.get(caller, filter);
   const matches = sql`
     ${visibleTo(caller)}
     ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
@@ -67,14 +77,21 @@ async function listTasks(db: Db, { caller, filter, size, after, options }: TaskL
   const count = sql`case when (select count(*) from newest) > ${size} then (${selectCount(states, matches)}) end`;
   const { rows } = await sql<{ id: string; cursor_at: string; counted: number | null }>`
     with newest as materialized (${selectNewest(states, matches, size + 1, after)})
-    select id, status_at::text as cursor_at, ${after === undefined ? count : sql`null`} as counted
+    select id, status_at::text as cursor_at, ${known === undefined ? count : sql`null`} as counted
     from newest order by status_at desc, id desc`.execute(db);
   const reads = rows.slice(0, size).map(({ id }) => ({ caller, taskId: id, options }));
-  const counted = rows[0]?.counted ?? rows.length;
-  const [read, total] = await Promise.all([
-    readFitting(db, reads),
-    after?.total ?? (counted > maxExactTotal ? estimateTotal(db, states, matches, counted) : counted),
-  ]);
+  const countTotal = async (): Promise<number> => {
+    if (after !== undefined) return after.total;
+    // This page is the whole list.
+    if (rows.length <= size) return rows.length;
+    if (known !== undefined) return known;
+    const counted = rows[0]?.counted ?? rows.length;
+    if (counted <= maxExactTotal) return counted;
+    const estimate = await estimateTotal(db, states, matches, counted);
+    totals.keep(caller, filter, estimate);
+    return estimate;
+  };
+  const [read, total] = await Promise.all([readFitting(db, reads), countTotal()]);
   const last = rows.length > read.length ? rows[read.length - 1] : undefined;
   return {
     // A task may have been removed, or have left the filter, since its id was read.
@@ -175,4 +192,33 @@ async function estimateTotal(
     db,
   );
   return Math.max(counted, Math.round(rows[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? counted));
+}
+
+const keptMs = 60_000;
+const maxKept = 10_000;
+
+/**
+ * Estimated totals of the last minute. Counting up to `maxExactTotal` reads several times as many pages as the ids of a page,
+ * and PostgreSQL updates its statistics once a minute at most.
+ */
+class EstimatedTotals {
+  /** In the order in which they were estimated. */
+  readonly #entries = new Map<string, { total: number; at: number }>();
+
+  get(caller: Caller, filter: ListFilter): number | undefined {
+    const entry = this.#entries.get(toKey(caller, filter));
+    return entry === undefined || performance.now() - entry.at > keptMs ? undefined : entry.total;
+  }
+
+  keep(caller: Caller, filter: ListFilter, total: number): void {
+    const key = toKey(caller, filter);
+    this.#entries.delete(key);
+    this.#entries.set(key, { total, at: performance.now() });
+    const [oldest = key] = this.#entries.keys();
+    if (this.#entries.size > maxKept) this.#entries.delete(oldest);
+  }
+}
+
+function toKey({ tenant, owner }: Caller, { contextId, state, statusSince }: ListFilter): string {
+  return JSON.stringify([tenant, owner, contextId, state, statusSince]);
 }

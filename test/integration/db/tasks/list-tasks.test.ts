@@ -2,7 +2,7 @@
  * Lists of tasks: every filter returns its tasks in order, and a page costs the same among very many tasks.
  */
 import assert from 'node:assert/strict';
-import { before, describe, test } from 'node:test';
+import { before, describe, mock, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { createTaskLister, type ListCursor, type ListFilter } from '#shared/db/tasks/list.ts';
@@ -173,6 +173,26 @@ describe('list of tasks', () => {
         assert.ok(blocks < 2_000, `${blocks} blocks for ${JSON.stringify(filter)}: ${sql}`);
       }
     }
+  });
+
+  test('estimates the total of a long list once a minute', async () => {
+    const list = createTaskLister(db);
+    const getTotal = async (filter: ListFilter, owner = caller) => {
+      queries.length = 0;
+      const options = { historyLength: 0, includeArtifacts: false };
+      const { total } = await list({ caller: owner, filter, size: 50, options });
+      return { total, statements: queries.length };
+    };
+    const first = await getTotal({});
+    assert.ok(first.total > 1_000 && first.statements === 3, JSON.stringify(first));
+    assert.deepEqual(await getTotal({}), { ...first, statements: 2 });
+    const carol = { tenant: '', owner: 'carol' };
+    assert.ok((await getTotal({}, carol)).total <= fewCount);
+    assert.ok((await getTotal({ state: 'TASK_STATE_CANCELED' })).total < first.total);
+    const real = performance.now.bind(performance);
+    mock.method(performance, 'now', () => real() + 61_000);
+    assert.equal((await getTotal({})).statements, first.statements);
+    mock.restoreAll();
   });
 
   test('reads nothing of owners with many tasks for an owner with few', async () => {
