@@ -48,7 +48,7 @@ describe('copies of tasks', () => {
     try {
       const templates = [{ ...identities, owner: 'owner-of-the-templates' }];
       // Compares copies with their template, as their callers see them.
-      await copyTasks({ client, db, templates, shares: [0], tasks, report: () => undefined });
+      await copyTasks({ clients: [client], db, templates, shares: [0], tasks, report: () => undefined });
       const { rows } = await client.query<{ name: string; rows: number; own: number }>(
         `select 'events' as name, count(*)::int as rows, count(distinct task_id)::int as own from events
            where payload::text like '%' || task_id || '%'

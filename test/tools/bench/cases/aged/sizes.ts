@@ -45,8 +45,9 @@ export async function readSizes({ pool }: Side): Promise<Figure[]> {
 const mostTasksOfPage = 10;
 
 /**
- * The log that tasks write after a checkpoint, when PostgreSQL logs each page whole that it changes first: all of it, its
- * whole pages, and where most of these are. Nothing else may use the server meanwhile.
+ * What PostgreSQL writes for tasks after a checkpoint, when it logs each page whole that it changes first: the log, its
+ * whole pages, where most of these are, and the pages that the next checkpoint writes. Nothing else may use the server
+ * meanwhile.
  */
 export async function measureLog(
   { name, pool }: Side,
@@ -56,8 +57,10 @@ export async function measureLog(
   await pool.query('create extension if not exists pg_walinspect');
   await pool.query('checkpoint');
   const from = await readLogEnd(pool);
+  const before = await readWritten(pool);
   await run();
   const to = await readLogEnd(pool);
+  await pool.query('checkpoint');
   // The counters of pg_stat_wal lack what sessions have not reported yet.
   const { rows: pages } = await pool.query<{ relation: string; pages: number }>(
     `select coalesce(c.relname, 'others') as relation, count(*)::int as pages
@@ -72,13 +75,21 @@ export async function measureLog(
     to,
     from,
   ]);
+  const after = await readWritten(pool);
+  const [log, written] = [Number(size[0]?.bytes), after.pages - before.pages];
   const perTask = (what: string, count: number, unit: string): Figure => ({
     name: `${what}, ${name} tasks`,
     value: count / tasks,
     unit,
   });
   return [
-    perTask('WAL of a task after a checkpoint', Number(size[0]?.bytes) / 1024, 'KB'),
+    perTask('WAL of a task after a checkpoint', log / 1024, 'KB'),
+    perTask('pages written for a task by the next checkpoint', written / 1024, 'KB'),
+    {
+      name: `write amplification: both, of the growth of tables and indexes, ${name} tasks`,
+      value: (log + written) / (after.stored - before.stored),
+      unit: '×',
+    },
     perTask(
       'whole pages in it',
       pages.reduce((sum, one) => sum + one.pages, 0),
@@ -88,6 +99,15 @@ export async function measureLog(
       .filter((one) => one.pages * mostTasksOfPage >= tasks)
       .map((one) => perTask(`whole pages of ${one.relation}`, one.pages, '')),
   ];
+}
+
+/** The bytes of pages that all processes have written, and those that tables and indexes take. */
+async function readWritten(pool: Pool): Promise<{ pages: number; stored: number }> {
+  const { rows } = await pool.query<{ pages: string; stored: string }>(
+    `select (select sum(writes * op_bytes) from pg_stat_io) as pages,
+       (select sum(pg_total_relation_size(relid)) from pg_stat_user_tables where schemaname = 'public') as stored`,
+  );
+  return { pages: Number(rows[0]?.pages), stored: Number(rows[0]?.stored) };
 }
 
 async function readLogEnd(pool: Pool): Promise<string> {

@@ -19,7 +19,8 @@ const conditions: Readonly<Record<string, string>> = { sends: `s.at > now() - in
 const overrides = { 'sends.expires_at': `now() + interval '10 years'` };
 
 export interface CopyParts {
-  client: ClientBase;
+  /** Each fills one table after the other. */
+  clients: readonly [ClientBase, ...ClientBase[]];
   db: Db;
   /** Tasks of the database that have ended. */
   templates: readonly Omit<Identities, 'context_key'>[];
@@ -30,7 +31,8 @@ export interface CopyParts {
   report: (line: string) => void;
 }
 
-export async function copyTasks({ client, db, templates, shares, tasks, report }: CopyParts): Promise<void> {
+export async function copyTasks({ clients, db, templates, shares, tasks, report }: CopyParts): Promise<void> {
+  const [client] = clients;
   await storeTemplates(client, templates);
   const all = await readTemplates(client);
   const expected = await Promise.all(all.map((template) => describeTask(db, template)));
@@ -47,19 +49,37 @@ export async function copyTasks({ client, db, templates, shares, tasks, report }
   );
   for (const column of Object.keys(overrides))
     assert.ok(known.has(column), `column ${column} does not exist`);
-  for (const table of tables) {
-    const copy = await createTableCopy(client, table, all, { overrides, transactionId });
-    if (copy === undefined) continue;
+  const filled: string[] = [];
+  await inLanes(clients, tables, async (lane, table) => {
+    const copy = await createTableCopy(lane, table, all, { overrides, transactionId });
+    if (copy === undefined) return;
     const from = performance.now();
-    const rows = await fillTable(client, table.name, copy);
-    // At once, while the table is in memory.
-    await client.query(`vacuum (analyze) public."${table.name}"`);
-    const seconds = (performance.now() - from) / 1000;
-    report(`${table.name}: ${rows} rows in ${seconds.toFixed(0)} s`);
-  }
+    const rows = await fillTable(lane, table.name, copy);
+    filled.push(table.name);
+    report(`${table.name}: ${rows} rows in ${toSeconds(performance.now() - from)} s`);
+  });
+  // Rows are visible to all only after every transaction that ran while they were written.
+  const from = performance.now();
+  await inLanes(clients, filled, (lane, name) => lane.query(`vacuum (analyze) public."${name}"`));
+  report(`vacuum in ${toSeconds(performance.now() - from)} s`);
   await recountOwnerUsage(db);
   await checkCopies(client, db, expected);
 }
+
+async function inLanes<T>(
+  clients: readonly ClientBase[],
+  items: readonly T[],
+  run: (client: ClientBase, item: T) => Promise<unknown>,
+): Promise<void> {
+  const waiting = [...items];
+  await Promise.all(
+    clients.map(async (client) => {
+      for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await run(client, item);
+    }),
+  );
+}
+
+const toSeconds = (ms: number): string => (ms / 1000).toFixed(0);
 
 /** Stores the identities. The key of their context is computed as for the copies, and compared with the stored one. */
 async function storeTemplates(client: ClientBase, templates: CopyParts['templates']): Promise<void> {

@@ -17,7 +17,10 @@ const schemaFile = new URL('../../../../../../shared/db/schema/schema.sql', impo
 const mostLockedMs = 1_000;
 
 /** Disk that a stored task takes, with its indexes, and while the largest index is built. */
-const bytesPerTask = 8_000;
+const bytesPerTask = 7_000;
+
+/** Tables that are filled at the same time. */
+const lanes = 2;
 
 /** Fast rather than durable: a load that is cut starts again. */
 const loadSettings = {
@@ -157,19 +160,23 @@ async function load(
     AGENT_MODULE: `${import.meta.dirname}/agent.ts`,
   });
   const { db, pool } = openDatabase({
-    database: { url, poolSize: 2 },
+    database: { url, poolSize: 1 + lanes },
     queryTimeoutMs: 0,
     applicationName: 'longhaul-bench',
   });
-  const client = await pool.connect();
+  const clients = await Promise.all([
+    pool.connect(),
+    ...Array.from({ length: lanes - 1 }, () => pool.connect()),
+  ] as const);
+  const [client] = clients;
   try {
     const report = (line: string) => console.log(`  ${name}: ${line}`);
-    await copyTasks({ client, db, templates, shares, tasks, report });
+    await copyTasks({ clients, db, templates, shares, tasks, report });
     await client.query('drop table preload.seed');
     await client.query('create table preload.mark as select $1::int as tasks', [tasks]);
     await client.query('checkpoint');
   } finally {
-    client.release();
+    for (const one of clients) one.release();
     await db.destroy();
   }
 }
