@@ -199,7 +199,7 @@ const maxKept = 10_000;
 
 /**
  * Estimated totals of the last minute. Counting up to `maxExactTotal` reads several times as many pages as the ids of a page,
- * and PostgreSQL updates its statistics once a minute at most.
+ * and PostgreSQL updates its statistics at most once a minute.
  */
 class EstimatedTotals {
   /** In the order in which they were estimated. */

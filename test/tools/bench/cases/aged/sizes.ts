@@ -45,7 +45,7 @@ export async function readSizes({ pool }: Side): Promise<Figure[]> {
 const mostTasksOfPage = 10;
 
 /**
- * What PostgreSQL writes for tasks after a checkpoint, when it logs each page whole that it changes first: the log, its
+ * Reports the writes for tasks after a checkpoint, when PostgreSQL logs each page whole that it changes first: the log, its
  * whole pages, where most of these are, and the pages that the next checkpoint writes. Nothing else may use the server
  * meanwhile.
  */
