@@ -51,8 +51,8 @@ done
 
 entry=$(admin_entry) || fail "the job $PREFIX-migrate cannot be read: deploy/deploy.sh migrate creates it"
 keys="sm://projects/$PROJECT_ID/secrets/$PREFIX-encryption-keys/versions/latest"
-seen='{"spec":{"template":{"spec":{"containers":[{"env":[{"name":"AUTH_MODES","value":"cloud-run-iam"},{"name":"ENCRYPTION_KEYS","value":"KEYS"}]}]}}}}'
-api=$(ask "${seen/KEYS/$keys}" run services describe "$PREFIX-api" --region="$REGION" --format=json) ||
+seen='{"spec":{"template":{"spec":{"containers":[{"env":[{"name":"AUTH_MODES","value":"cloud-run-iam"},{"name":"ENCRYPTION_KEYS","value":"ADDRESS"}]}]}}}}'
+api=$(ask "${seen/ADDRESS/$keys}" run services describe "$PREFIX-api" --region="$REGION" --format=json) ||
   fail "the service $PREFIX-api cannot be read: deploy/deploy.sh services creates it"
 variables=$(python3 -S -c '
 import json, sys
