@@ -23,11 +23,15 @@ export const notifyListeners = sql`(select pg_notify(${eventsChannel}, '')) as n
  * config_rev)`. `settles` is true for a terminal or interrupted state. Deliveries for a disabled config start
  * as failed, so that they can be redelivered. The CTE `delivery (task_id, config_id, owner)` contains the configs
  * that need a wake-up.
+ *
+ * An ordered config needs none if its previous delivery is pending: what settles that one looks for the next
+ * (webhooks/attempts/record.ts). The lock keeps it pending until this transaction has committed. A delivery that is being
+ * settled or claimed is not waited for.
  */
 export function insertDeliveries(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`
     new_delivery as (
-      select e.task_id, c.id as config_id, c.owner, e.seq, c.disabled_at is null as pending
+      select e.task_id, c.id as config_id, c.owner, c.ordered, e.seq, c.disabled_at is null as pending
       from new_event e join webhook_configs c on c.task_id = e.task_id
       where e.config_rev > 0
         and (c.events = 'all' or (e.kind = 'state' and (c.events = 'state' or e.settles)))
@@ -38,7 +42,24 @@ export function insertDeliveries(wakeupGraceSeconds: number): RawBuilder<unknown
         case when pending then 'pending' else 'failed' end, case when not pending then now() end
       from new_delivery
     ),
-    delivery as (select distinct task_id, config_id, owner from new_delivery where pending)`;
+    delivery as (
+      select queue.task_id, queue.config_id, queue.owner
+      from (
+        select task_id, config_id, owner, ordered, min(seq) as seq
+        from new_delivery where pending group by task_id, config_id, owner, ordered
+      ) queue
+      left join lateral (
+        select true as pending from deliveries d
+        where d.task_id = queue.task_id and d.config_id = queue.config_id and d.state = 'pending'
+          and d.seq = (
+            select max(previous.seq) from deliveries previous
+            where previous.task_id = queue.task_id and previous.config_id = queue.config_id
+              and previous.seq < queue.seq and previous.seq > 0
+          )
+        for share of d skip locked
+      ) previous on queue.ordered
+      where previous.pending is null
+    )`;
 }
 
 /** The rows of the CTE `delivery` for `insertOutbox`: one wake-up for each config. */

@@ -1,6 +1,7 @@
 /** Dispatchers take wake-ups from the outbox, so that first attempts need no Cloud Task. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
+import { sql } from 'kysely';
 import { deliveriesChannel } from '#shared/db/events/fan-out.ts';
 import { createEventHints } from '#shared/db/events/hints.ts';
 import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
@@ -56,6 +57,43 @@ describe('takeDeliveries', () => {
     const claimed = [...queues.values()].flatMap(({ deliveries }) => deliveries);
     assert.deepEqual([taken, claimed.map((delivery) => delivery.taskId)], [1, [taskId]]);
     assert.equal(await readWakeups(), 2);
+  });
+});
+
+describe('wake-ups of an ordered config', () => {
+  test('are not written for events behind one that is pending', { timeout }, async () => {
+    const task = await startTask(db, undefined, webhookTo('https://example.com/', { events: 'all' }));
+    await task.claim();
+    await task.progress(2);
+    assert.equal(await readWakeups(), 1);
+    const { queues } = await takeDeliveries(db, 30, all);
+    await task.progress(1);
+    assert.equal(await readWakeups(), 0, 'an attempt at the first event is in flight');
+    assert.equal(queues.size, 1);
+  });
+
+  test('are written if no event is pending, or it is being recorded', { timeout }, async () => {
+    const task = await startTask(db, undefined, webhookTo('https://example.com/', { events: 'all' }));
+    await db.transaction().execute(async (trx) => {
+      await sql`select from deliveries where task_id = ${task.taskId} for update`.execute(trx);
+      await task.claim();
+    });
+    assert.equal(await readWakeups(), 2);
+    await db
+      .updateTable('deliveries')
+      .set({ state: 'delivered' })
+      .where('task_id', '=', task.taskId)
+      .execute();
+    await task.progress(1);
+    assert.equal(await readWakeups(), 3);
+  });
+
+  test('are written for each event of an unordered config', { timeout }, async () => {
+    const webhook = webhookTo('https://example.com/', { events: 'all', ordered: false });
+    const task = await startTask(db, undefined, webhook);
+    await task.claim();
+    await task.progress(1);
+    assert.equal(await readWakeups(), 3);
   });
 });
 
