@@ -56,14 +56,12 @@ async function take(
   { wakeups, limit, exceptOwners }: TakeRequest,
 ): Promise<Taken> {
   const { rows } = await sql<(ClaimRow | { task_id: null }) & { taken: number }>`-- prepared, quick
-    with taken as (
-      delete from outbox where id = any(array(
-        select id from outbox
-        where kind = 'delivery' and due_at <= now() and (owner is null or owner <> all(${exceptOwners}::text[]))
-        order by id limit ${wakeups}::int for update skip locked
-      ))
-      returning task_id, config_id
+    with picked as materialized (
+      select id from outbox
+      where kind = 'delivery' and due_at <= now() and (owner is null or owner <> all(${exceptOwners}::text[]))
+      order by id limit ${wakeups}::int for update skip locked
     ),
+    taken as (delete from outbox using picked where outbox.id = picked.id returning outbox.task_id, outbox.config_id),
     input as (select distinct task_id, config_id, ${limit}::int as max from taken ${fewRows(wakeups)}),
     ${claimFrom(options)}
     select counted.taken, claim.*

@@ -101,7 +101,7 @@ describe('prepared statements', () => {
       await assert.rejects(createTurnWriter(db, options)({ lease, ...write }), LeaseLostError);
     }
     await createDeliveryClaim(db, { leaseSeconds: 30 })({ taskId, configId: 'c', limit: 1 });
-    await takeDeliveries(db, 30, { wakeups: 1, limit: 1, exceptOwners: [] });
+    await takeDeliveries(db, 30, { wakeups: 128, limit: 16, exceptOwners: [] });
     for (const record of records) await createAttemptRecorder(db, webhookOptions)(newAttempt(taskId, record));
     const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
     assert.equal(prepared.size, 15);
