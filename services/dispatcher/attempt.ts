@@ -143,7 +143,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       if (body !== undefined && result.outcome.kind === 'delivered') {
         instruments.webhookAge.record((databaseNow() - body.event.createdAt.getTime()) / 1000);
       }
-      return result;
+      return { ...result, isLast: body?.isLast ?? false };
     } catch (error) {
       if (!(error instanceof UnmadeWebhookError)) throw error;
       return toResult(delivery, startedAt, 0, noAnswer(error.message));

@@ -21,8 +21,8 @@ import {
 } from '../db/tasks/as-of.ts';
 import type { JsonObject } from '../domain/message.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
-import { getStateClass, stateClass } from '../domain/task.ts';
 import { measure } from '../domain/sizes.ts';
+import { getStateClass, isTerminal, stateClass } from '../domain/task.ts';
 import { databaseNow } from '../runtime/clock.ts';
 import { largeWork, minLargeBytes } from '../runtime/large-work.ts';
 import { webhooksExtensionUri } from './extension.ts';
@@ -35,6 +35,8 @@ export interface WebhookBody {
    */
   truncated: boolean;
   event: Pick<StoredEvent, 'createdAt'>;
+  /** Whether no event of the task follows. */
+  isLast: boolean;
 }
 
 const v03 = new V03PushNotificationSerializer();
@@ -127,7 +129,7 @@ export function createBodyReader(db: Db): ReadWebhookBody {
     const json = bodies.find(fits) ?? bodies.at(-1);
     if (json === undefined) return undefined;
     const contentType = legacy ? 'application/json' : 'application/a2a+json';
-    return { json, contentType, truncated: json !== bodies[0], event };
+    return { json, contentType, truncated: json !== bodies[0], event, isLast: endsTask(event) };
   };
 }
 
@@ -157,6 +159,10 @@ async function readTestEvent(db: Db, taskId: string): ReturnType<typeof readEven
 
 function toV03(form: string): string {
   return v03.serialize(eventToWire(JSON.parse(form) as Parameters<typeof eventToWire>[0])).body;
+}
+
+function endsTask({ kind, payload }: Pick<StoredEvent, 'kind' | 'payload'>): boolean {
+  return kind === 'state' && 'statusUpdate' in payload && isTerminal(payload.statusUpdate.status.state);
 }
 
 function settles(status: TaskStatus): boolean {

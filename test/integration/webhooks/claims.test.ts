@@ -7,10 +7,12 @@ import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { sql, type Transaction } from 'kysely';
 import type { Database } from '#shared/db/schema/schema.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
 import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/attempts/claim-rows.ts';
 import { getWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
+import { followAttempts } from '#shared/db/webhooks/attempts/follow.ts';
 import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
 import type { AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
@@ -146,6 +148,21 @@ describe('claims', () => {
     assert.equal(recorded?.next?.seq, 2);
   });
 
+  test('continues with an event whose writer has found an earlier one pending', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const task = await startTask(db, undefined, webhookTo('https://example.com/', { events: 'all' }));
+    const first = await claimOne(dispatcher, task.taskId);
+    const { record } = await db.transaction().execute(async (trx) => {
+      const claimTurn = createClaim(trx, { ...options, worker: 'w', maxAttempts: 5 });
+      const claimed = await claimTurn(task.taskId);
+      assert.deepEqual(claimed.kind === 'claimed' && claimed.wakeups, []);
+      const record = dispatcher.record(first, { kind: 'delivered' }, true);
+      await waitForLock('%settled_seq%');
+      return { record };
+    });
+    assert.equal((await record)?.next?.seq, 2);
+  });
+
   test('claims a redelivered event that the record did not see while it waited', { timeout }, async () => {
     const dispatcher = startDispatcher();
     const taskId = await startQueue(true);
@@ -209,6 +226,46 @@ describe('claims', () => {
     });
     assert.deepEqual(claims.flatMap(getEvents), [2]);
   });
+});
+
+describe('followAttempts', () => {
+  const changes: [string, (taskId: string, trx: Transaction<Database>) => Promise<unknown>, boolean][] = [
+    ['reports the end of a queue after the last event of its task', async () => undefined, true],
+    [
+      'reports no end of a queue in which a test waits',
+      async (taskId) =>
+        db
+          .insertInto('deliveries')
+          .values({ task_id: taskId, config_id: 'hook', seq: -1, wakeup_at: new Date(), merged_from: null })
+          .execute(),
+      false,
+    ],
+    [
+      'reports no end of a queue whose config has changed while it waited',
+      async (taskId, trx) =>
+        trx.updateTable('webhook_configs').set({ failures: 0 }).where('task_id', '=', taskId).execute(),
+      false,
+    ],
+  ];
+  for (const [title, change, ended] of changes) {
+    test(title, { timeout }, async () => {
+      const { taskId } = await startTask(db, undefined, webhookTo('https://example.com/'));
+      const delivery = await claimOne(startDispatcher(), taskId);
+      const answer = { startedAt: new Date(), durationMs: 1, status: 204, error: null, responseStart: null };
+      const outcome = { kind: 'delivered' } as const;
+      const attempt = { ...answer, delivery, outcome, mayContinue: true, nextClaimId: randomUUID() };
+      const { following } = await db.transaction().execute(async (trx) => {
+        await sql`select from webhook_configs where task_id = ${taskId} for update`.execute(trx);
+        if (title.includes('test')) await change(taskId, trx);
+        const following = followAttempts(db, 30, [{ ...attempt, isLast: true }]);
+        await waitForLock('%settled_seq%');
+        if (!title.includes('test')) await change(taskId, trx);
+        return { following };
+      });
+      const [followed] = await following;
+      assert.deepEqual([followed?.next, followed?.ended], [undefined, ended]);
+    });
+  }
 });
 
 describe('records', () => {

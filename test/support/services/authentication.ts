@@ -4,7 +4,7 @@ import { readApiConfig } from '#shared/runtime/config/api.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 
-/** Settings that the api needs besides those of authentication. */
+/** Settings that the api needs, apart from those of authentication. */
 export const base = {
   DATABASE_URL: 'postgres://localhost/none',
   GOOGLE_CLOUD_PROJECT: 'p',

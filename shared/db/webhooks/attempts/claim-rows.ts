@@ -35,12 +35,16 @@ export interface ClaimedConfig extends WebhookRow {
   previousSecret: string | null;
 }
 
-export interface ClaimRow {
+export interface ClaimRow extends ClaimedColumns {
+  stale: boolean;
+  /** Null if the delivery was claimed, or none is free. */
+  wait_ms: number | null;
+}
+
+export interface ClaimedColumns {
   task_id: string;
   config_id: string;
-  stale: boolean;
-  wait_ms: number | null;
-  /** The rest is null if the delivery was not claimed. */
+  /** The rest is null if nothing was claimed. */
   seq: number | null;
   attempt: number;
   fence: number;
@@ -75,33 +79,48 @@ export const clock = sql`clock_timestamp()`;
  */
 export const isPending = sql<SqlBool>`coalesce(d.state, '') = 'pending'`;
 
-/** The columns of a ClaimRow after `wait_ms`, from `claimed`, a row of `config` and `smallEvent`. */
-export const claimedColumns = sql`
-      claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from, claimed.thin,
-      config.owner, config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
-      config.signing_secret, case when config.previous_secret_until > now() then config.previous_secret end as previous_secret,
-      config.ordered, event.kind as event_kind, event.payload as event_payload, event.traceparent as event_traceparent,
-      event.created_at as event_at`;
+/**
+ * What a CTE `claimed` returns that updates deliveries `d` from `candidate`, which has the columns of the config. A join with
+ * the configs would scan the whole set for each row.
+ */
+export const returnClaimed = sql`
+      returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from, d.thin,
+        candidate.owner, candidate.url, candidate.token, candidate.auth_scheme, candidate.auth_credentials, candidate.events,
+        candidate.protocol_version, candidate.signing_secret,
+        case when candidate.previous_secret_until > now() then candidate.previous_secret end as previous_secret,
+        candidate.ordered`;
 
-/** The event of `claimed`, for a join. Its payload is null unless it is small. */
-export const smallEvent = sql`lateral (
+/** The columns of a ClaimRow from `seq`, from `claimedWithEvent`. */
+export const claimedColumns = sql`
+      claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from, claimed.thin, claimed.owner,
+      claimed.url, claimed.token, claimed.auth_scheme, claimed.auth_credentials, claimed.events, claimed.protocol_version,
+      claimed.signing_secret, claimed.previous_secret, claimed.ordered, event.kind as event_kind,
+      event.payload as event_payload, event.traceparent as event_traceparent, event.created_at as event_at`;
+
+/** The rows of `claimed` with their events, for a FROM clause. A payload is null unless it is small. */
+export const claimedWithEvent = sql`claimed left join lateral (
       select e.kind, e.traceparent, e.created_at,
         case when pg_column_size(e.payload) <= ${sql.lit(smallEventBytes)} then e.payload end as payload
       from events e where e.task_id = claimed.task_id and e.seq = claimed.seq
-    ) event`;
+    ) event on true`;
 
-/** Selects ClaimRows from the CTEs of `claimFrom`. */
+/**
+ * Selects ClaimRows from the CTEs of `claimFrom`: those that were claimed, and the other candidates. `not in` hashes what was
+ * claimed.
+ */
 export const selectClaimed = sql`
-    select config.task_id, config.id as config_id, config.stale,
-      (extract(epoch from candidate.due_at - ${clock}) * 1000)::float8 as wait_ms,
+    select candidate.task_id, candidate.config_id, candidate.stale, candidate.due_at,
+      case when candidate.free then (extract(epoch from candidate.due_at - ${clock}) * 1000)::float8 end as wait_ms,
       ${claimedColumns}
-    from config
-    left join candidate on candidate.task_id = config.task_id and candidate.config_id = config.id and candidate.free
-    left join claimed on claimed.task_id = config.task_id and claimed.config_id = config.id and claimed.seq = candidate.seq
-    left join ${smallEvent} on true
-    order by candidate.due_at, candidate.seq`;
+    from candidate left join (${claimedWithEvent}) on false
+    where (candidate.task_id, candidate.config_id, coalesce(candidate.seq, 0)) not in (
+      select task_id, config_id, seq from claimed
+    )
+    union all
+    select claimed.task_id, claimed.config_id, false, claimed.due_at, null, ${claimedColumns} from ${claimedWithEvent}
+    order by due_at, seq`;
 
-export function toClaimed(row: ClaimRow, seq: number): ClaimedDelivery {
+export function toClaimed(row: ClaimedColumns, seq: number): ClaimedDelivery {
   return {
     event: toEvent(row),
     traceparent: row.event_traceparent,
@@ -129,7 +148,7 @@ export function toClaimed(row: ClaimRow, seq: number): ClaimedDelivery {
   };
 }
 
-function toEvent(row: ClaimRow): StoredEvent | undefined {
+function toEvent(row: ClaimedColumns): StoredEvent | undefined {
   const {
     event_kind: kind,
     event_payload: payload,

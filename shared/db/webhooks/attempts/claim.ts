@@ -16,10 +16,11 @@
  * The head of an ordered config keeps its place until it is delivered or abandoned, so its failures delay the
  * whole queue.
  *
- * A wake-up that finds an ordered config busy is dropped. No delivery is missed, because recording the
- * attempt in flight claims the next delivery or wakes it. Claims and records lock the config first, and a
- * record writes a new version of its row. A claim that waited for a record detects by the version that its
- * snapshot is stale, and runs again.
+ * A wake-up that finds an ordered config busy is dropped, and an event behind a pending one has none (events/fan-out.ts). No
+ * delivery is missed, because recording the attempt in flight claims the next delivery or wakes it. Claims and records lock
+ * the config first, and a change of a queue writes a new version of its row: a redelivery, a test, and a record that does not
+ * continue with the next delivery itself (settle.ts). A claim that waited for one detects by the version that its snapshot is
+ * stale, and runs again.
  *
  * A claim reads small events along, so that most attempts need no other statement before their POST.
  *
@@ -36,6 +37,7 @@ import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
 import {
   clock,
   isPending,
+  returnClaimed,
   selectClaimed,
   toClaimed,
   type ClaimedDelivery,
@@ -140,15 +142,14 @@ export function claimFrom(options: ClaimOptions): RawBuilder<unknown> {
     -- The deliveries that may be claimed. In an ordered config, an attempt in flight sorts before the head
     -- and blocks it, unless it is a test.
     candidate as (
-      select config.task_id, config.id as config_id, config.max, d.*
-      from config cross join lateral (
+      select config.*, config.id as config_id, d.*
+      from config left join lateral (
         select d.seq, d.fence, d.due_at, ${free} as free from deliveries d
         where d.task_id = config.task_id and d.config_id = config.id and ${isPending}
           and (config.ordered and d.seq > 0 or ${free})
         order by ${free}, case when config.ordered then d.seq end, d.due_at, d.seq
         limit case when config.ordered then 1 else greatest(config.max, 1) end
-      ) d
-      where not config.stale
+      ) d on not config.stale
     ),
     -- Skips a delivery that another process has changed since the snapshot: its state or fence differs.
     claimed as (
@@ -158,7 +159,7 @@ export function claimFrom(options: ClaimOptions): RawBuilder<unknown> {
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
         and ${isPending} and d.fence = candidate.fence
         and candidate.free and candidate.due_at <= ${clock} and candidate.max > 0
-      returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from, d.thin
+      ${returnClaimed}, d.due_at
     )`;
 }
 

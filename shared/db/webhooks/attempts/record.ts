@@ -81,7 +81,8 @@ export function createAttemptRecorder(db: Db, options: Options): RecordAttempt {
     const followed = isFollowed(attempt) ? await follow(attempt) : undefined;
     // `record` finds out whether an earlier try has settled it whose answer was lost.
     if (followed === undefined) return record(attempt);
-    return followed.next === undefined ? continueAfter(attempt) : { wakeups: [], next: followed.next };
+    if (followed.next === undefined && followed.ended !== true) return continueAfter(attempt);
+    return { wakeups: [], next: followed.next };
   };
 }
 

@@ -42,6 +42,8 @@ export interface Attempt {
   error: string | null;
   responseStart: string | null;
   outcome: AttemptOutcome;
+  /** Whether the event is the last one of its task, which has ended. Default: not known. */
+  isLast?: boolean;
   /** Whether the caller attempts the next delivery of this config, if one is due. */
   mayContinue: boolean;
   /** The id of the claim of the next delivery: the same for all tries of a record, and used for no other. */
