@@ -2,6 +2,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import { seconds } from '../client/fragments.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
+import { isPending } from '../webhooks/attempts/claim-rows.ts';
 
 /** The channel that followers of events listen on. A hint only: without it they find events by polling. */
 export const eventsChannel = 'longhaul_events';
@@ -50,7 +51,7 @@ export function insertDeliveries(wakeupGraceSeconds: number): RawBuilder<unknown
       ) queue
       left join lateral (
         select true as pending from deliveries d
-        where d.task_id = queue.task_id and d.config_id = queue.config_id and d.state = 'pending'
+        where d.task_id = queue.task_id and d.config_id = queue.config_id and ${isPending}
           and d.seq = (
             select max(previous.seq) from deliveries previous
             where previous.task_id = queue.task_id and previous.config_id = queue.config_id

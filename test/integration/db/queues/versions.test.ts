@@ -221,7 +221,7 @@ describe('a turn that no worker takes for a minute', () => {
   const report = () => reportUnservedTurns(db, { limit: 10, wakeupGraceSeconds: 10 });
 
   test('is reported once in the status of its task, and counted', async () => {
-    const taskId = await acceptTask({ webhook: newWebhook({ events: 'all' }) });
+    const taskId = await acceptTask({ webhook: newWebhook({ events: 'all', ordered: false }) });
     await old.start(taskId);
     await leave(taskId);
     assert.deepEqual(await report(), { wakeups: [], examined: 0 });
