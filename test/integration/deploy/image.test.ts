@@ -133,7 +133,7 @@ describe('images', () => {
     ];
     const receiving = runImage('worker', own, String(receiverPort));
     await receiving.line(/receiving webhooks/);
-    const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl, '', address], {}) : undefined;
+    const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl, address], {}) : undefined;
     if (smoke !== undefined) {
       assert.equal(smoke.code, 0, smoke.errors + receiving.output());
       assert.match(smoke.output, /webhooks arrived with valid signatures/);
