@@ -26,6 +26,7 @@ source "$HERE/lib/common.sh"
 # shellcheck source=deploy/lib/revisions.sh
 source "$HERE/lib/revisions.sh"
 fail() { printf 'admin: %s\n' "$*" >&2; exit 1; }
+check_settings
 [[ $ADMIN_SECONDS =~ ^[1-9][0-9]{0,5}$ ]] || fail "ADMIN_SECONDS must be a number of seconds from 1 to 999999, not $ADMIN_SECONDS"
 
 # The job has no files of this machine, so the text goes along.
