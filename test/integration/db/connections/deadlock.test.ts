@@ -11,7 +11,7 @@ const { pool, url } = await connectToTestDatabase({ direct: true });
 await pool.query(`insert into agents (hash, definition) values ('a', '{}'), ('b', '{}')`);
 
 async function open(t: TestContext): Promise<Db> {
-  await pool.query(`alter database ${new URL(url).pathname.slice(1)} set deadlock_timeout = '20ms'`);
+  await pool.query(`alter database ${new URL(url).pathname.slice(1)} set deadlock_timeout = '500ms'`);
   const { db } = openDatabase({ database: { url, poolSize: 1 }, applicationName: 'deadlock' });
   t.after(() => db.destroy());
   return db;
