@@ -198,10 +198,16 @@ async function wakeQueues(
 ): Promise<DeliveryWakeup[]> {
   if (queues.length === 0) return [];
   const { rows } = await sql<{ id: string; task_id: string; config_id: string; due_at: Date }>`
-    with input as (${toRows('input', queues, {
+    with wanted as (${toRows('input', queues, {
       task_id: uuid(({ taskId }) => taskId),
       config_id: text(({ configId }) => configId),
     })}),
+    -- As in records: configs are locked before deliveries.
+    input as (
+      select c.task_id, c.id as config_id, c.owner
+      from wanted join webhook_configs c on c.task_id = wanted.task_id and c.id = wanted.config_id
+      order by c.task_id, c.id for update of c
+    ),
     -- The reconciler may have postponed deliveries that waited for an attempt until the end of its lease.
     moved as (
       update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${seconds(wakeupGraceSeconds)})
@@ -210,9 +216,8 @@ async function wakeQueues(
     -- With the owner, so that dispatchers in which it has its share leave them to others.
     ${insertOutbox({
       kind: 'delivery',
-      from: sql`input join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id`,
-      taskId: sql`input.task_id`,
-      owner: sql`c.owner`,
+      from: sql`input`,
+      owner: sql`owner`,
     })}
     returning id, task_id, config_id, due_at`.execute(db);
   return rows.map((row) => ({
