@@ -51,14 +51,14 @@ export function insertDeliveries(wakeupGraceSeconds: number): RawBuilder<unknown
       ) queue
       left join lateral (
         select true as pending from deliveries d
-        where d.task_id = queue.task_id and d.config_id = queue.config_id and ${isPending}
+        where queue.ordered and d.task_id = queue.task_id and d.config_id = queue.config_id and ${isPending}
           and d.seq = (
             select max(previous.seq) from deliveries previous
             where previous.task_id = queue.task_id and previous.config_id = queue.config_id
               and previous.seq < queue.seq and previous.seq > 0
           )
         for share of d skip locked
-      ) previous on queue.ordered
+      ) previous on true
       where previous.pending is null
     )`;
 }
