@@ -24,7 +24,7 @@ export async function sealForWait(
 export async function sealWrite(write: TurnWrite, isLarge: boolean): Promise<TurnWrite> {
   const { taskId } = write.lease;
   const sealer = await createSealerOfTasks([taskId]);
-  if (isLarge) await largeWork.start('encryption');
+  if (isLarge) await largeWork.start(taskId);
   const { events, steps, finish } = write;
   return {
     ...write,

@@ -29,7 +29,7 @@ export async function storeFile(
   const sealer = await createSealerOfTasks([taskId]);
   const key = sealer.getKey(taskId);
   if (areContentsEncrypted() && key === undefined) throw new LeaseLostError(`task ${taskId} was removed`);
-  if (key !== undefined && content.length >= minLargeBytes) await largeWork.start('encryption');
+  if (key !== undefined && content.length >= minLargeBytes) await largeWork.start(taskId);
   const stored = key === undefined ? content : sealFile(key, taskId, content);
   const name = sealer.text('filename', taskId, filename);
   const statement = sql<{ bytes: number }>`-- prepared
