@@ -9,6 +9,7 @@ import {
 } from '../../domain/events.ts';
 import type { Artifact, JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
+import { FairLanes } from '../../runtime/fair-lanes.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
@@ -108,6 +109,9 @@ export interface AsOf {
   maxArtifactBytes: number;
 }
 
+/** Few large tasks wait in memory until the event loop is free for them. */
+const largeReads = new FairLanes(4);
+
 /**
  * Reads a task alone. A large one is parsed in turn with those of other owners.
  *
@@ -117,11 +121,13 @@ export async function readTaskAsOf(
   db: Db,
   { owner, ...asOf }: AsOf & { owner: string },
 ): Promise<TaskAsOf | undefined> {
-  const [row] = await readRows(db, [asOf]);
-  if (row === undefined) return undefined;
-  const length = (row.artifacts?.length ?? 0) + (row.chunks?.length ?? 0);
-  if (length >= minLargeBytes) await largeWork.start(owner);
-  return toTask(row);
+  return largeReads.run(owner, async () => {
+    const [row] = await readRows(db, [asOf]);
+    if (row === undefined) return undefined;
+    const length = (row.artifacts?.length ?? 0) + (row.chunks?.length ?? 0);
+    if (length >= minLargeBytes) await largeWork.start(owner);
+    return toTask(row);
+  });
 }
 
 /**

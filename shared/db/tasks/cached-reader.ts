@@ -62,9 +62,12 @@ export function createCachedReader(db: Db): ReadCachedTask {
     const found = await readSmall(taskRead);
     if (found?.isCut !== true) return found;
     const { owner } = taskRead.caller;
-    const [row] = await largeReads.run(owner, () => readTaskRows(db, [taskRead]));
-    await largeWork.start(owner);
-    return row && openTask(row, taskRead.options);
+    // What is read waits in its lane, so that few large tasks wait in memory.
+    return largeReads.run(owner, async () => {
+      const [row] = await readTaskRows(db, [taskRead]);
+      await largeWork.start(owner);
+      return row && openTask(row, taskRead.options);
+    });
   }
 
   return async (caller, taskId, options = {}) => {
