@@ -23,3 +23,6 @@ export interface DeliveryWakeup {
 }
 
 export type Wakeup = TurnWakeup | DeliveryWakeup;
+
+/** Retries and deferred attempts of webhooks may be late by this share of their delay, so that several share a Cloud Task. */
+export const maxLateness = 1 / 16;

@@ -15,15 +15,13 @@
 import { createBatcher } from '../db/client/batcher.ts';
 import type { Db } from '../db/client/pool.ts';
 import { deleteWakeups, findWakeups } from '../db/outbox/outbox.ts';
-import type { DeliveryWakeup } from '../domain/wakeup.ts';
+import { maxLateness, type DeliveryWakeup } from '../domain/wakeup.ts';
 import { maxWoken, type ScheduleDeliveries } from '../gcp/cloud-tasks.ts';
 import { databaseNow } from '../runtime/clock.ts';
 
 /** The relay publishes what its writer has not published within two seconds. */
 const headStartMs = 1_000;
 const checkMs = 100;
-/** Retries and deferred attempts may be late by this share of their delay, so that several share a Cloud Task. */
-const latenessShare = 1 / 16;
 /** Those with a shorter delay than this have a Cloud Task each. */
 const minSharedDelayMs = 4_000;
 /** How long this process gathers those of about the same time. The relay publishes them after two seconds. */
@@ -102,7 +100,7 @@ export function createDeliveryWakeups(parts: {
   function gather(wakeup: DeliveryWakeup, delayMs: number): Promise<void> {
     if (delayMs < minSharedDelayMs) return create([wakeup]);
     // Powers of two, so that wake-ups whose delays differ meet.
-    const stepMs = 2 ** Math.floor(Math.log2(delayMs * latenessShare));
+    const stepMs = 2 ** Math.floor(Math.log2(delayMs * maxLateness));
     const dueMs = Math.ceil(wakeup.dueAt.getTime() / stepMs) * stepMs;
     const group = groups.get(dueMs) ?? {
       wakeups: [],

@@ -4,7 +4,7 @@
  *   lock configs ──▶ settle (fenced) ──▶ log the attempts, count failures, merge what waits behind a failure, wake retries
  */
 import { sql, type RawBuilder } from 'kysely';
-import type { DeliveryWakeup } from '../../../domain/wakeup.ts';
+import { maxLateness, type DeliveryWakeup } from '../../../domain/wakeup.ts';
 import { fewRows, seconds } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted, createSealerOfTasks } from '../../contents/codec.ts';
@@ -104,7 +104,8 @@ export async function settleAttempts(
         -- Whole milliseconds, so that a wake-up for this time is not a fraction early.
         due_at = case when input.delay is null then d.due_at
           else date_trunc('milliseconds', now() + ${seconds(sql`input.delay`)}) end,
-        wakeup_at = now() + ${seconds(sql`coalesce(input.delay, 0) + ${wakeupGraceSeconds}`)}
+        -- The wake-up of a long delay may be late by a sixteenth of it (maxLateness).
+        wakeup_at = now() + ${seconds(sql`coalesce(input.delay, 0) * ${1 + maxLateness}::float8 + ${wakeupGraceSeconds}`)}
       from input join config on config.task_id = input.task_id and config.id = input.config_id
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
         and ${isPending} and d.fence = input.fence and d.lease_until is not null
