@@ -145,7 +145,8 @@ async function runAttempt(
     return createFailure(claimed, undefined, text, lastError ?? text);
   }
   // The process has started to stop while it claimed the turn: the agent's code before the first step is not run either.
-  if (releaseSignal.aborted) return stopped;
+  // A turn whose last worker died stays a suspect.
+  if (releaseSignal.aborted) return claimed.crashed ? { ...stopped, untried: true } : stopped;
   const clearSuspicion = isSuspect(claimed, maxAttempts) ? suspects.enter() : () => undefined;
   if (clearSuspicion === undefined) {
     const delaySeconds = Suspects.delaySeconds();
