@@ -9,7 +9,7 @@ export const maxContentChars = 32_000;
 /** Returns the task with those of its contents that fit, and says what was left out. */
 export function fitContents(task: OpsTask): { task: OpsTask; leftOut: string[] } {
   const leftOut: string[] = [];
-  let room = maxContentChars;
+  let room = maxContentChars - (task.lastError?.length ?? 0);
 
   function takes(value: unknown): boolean {
     const chars = JSON.stringify(value).length + 1;
