@@ -434,8 +434,8 @@ const queues = [
 
 const webhooks = [
   // Secrets are encrypted. While a secret is being changed, both sign until previous_secret_until. failures
-  // counts the attempts in a row that failed, over all deliveries. A disabled config delivers nothing. Each record of an
-  // attempt writes the row, which stays on its page (heap-only tuples).
+  // counts the attempts in a row that failed, over all deliveries. A disabled config delivers nothing. Records write the
+  // row, which stays on its page (heap-only tuples).
   `create table webhook_configs (
     task_id uuid not null,
     id text not null,
