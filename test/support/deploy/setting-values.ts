@@ -78,6 +78,7 @@ export const refused: Record<string, readonly string[]> = {
     'RETENTION_DAY=30',
     'TOKEN',
     'DATABASE_POOL_SIZE=20',
+    'DATABASE_AUTH=iam',
     'RETENTION_DAYS=4000',
     'OPERATORS="a',
     'RETENTION_DAYS=1\nRETENTION_DAYS=2',
