@@ -41,6 +41,11 @@ describe('dashboard and alerts', () => {
     }
   });
 
+  test('watch the api over gRPC too', () => {
+    const query = readText('deploy/monitoring/alerts/api-failing.yaml');
+    assert.equal(query.match(/service_name=~"\$\{PREFIX\}-\(api\|grpc\)"/g)?.length, 2);
+  });
+
   test('have one section of the runbook for each alert', () => {
     const runbook = readText('docs/operate/runbook.md');
     for (const name of alertNames) assert.match(runbook, new RegExp(`^## ${name}$`, 'm'));
