@@ -78,8 +78,13 @@ delete_if_exists scheduler jobs describe "$PREFIX-reconcile" --location="$REGION
 for name in api grpc dispatcher worker receiver; do
   delete_if_exists run services describe "$PREFIX-$name" --region="$REGION" -- run services delete "$PREFIX-$name" --region="$REGION"
 done
-find_worker_pools
-delete_if_exists "${WORKER_POOLS[@]}" describe "$PREFIX-worker" --region="$REGION" -- "${WORKER_POOLS[@]}" delete "$PREFIX-worker" --region="$REGION"
+if has_worker_pools; then
+  delete_if_exists "${WORKER_POOLS[@]}" describe "$PREFIX-worker" --region="$REGION" -- "${WORKER_POOLS[@]}" delete "$PREFIX-worker" --region="$REGION"
+else
+  say "this gcloud has no commands for worker pools: a pool $PREFIX-worker stays until gcloud is updated, and this script is run again"
+  # With push workers there is a pool only if the mode was changed.
+  if [[ $WORKER_MODE == pull ]]; then remaining=$((remaining + 1)); fi
+fi
 delete_if_exists run jobs describe "$PREFIX-migrate" --region="$REGION" -- run jobs delete "$PREFIX-migrate" --region="$REGION"
 delete_if_exists tasks queues describe "$PREFIX-webhooks" --location="$REGION" -- tasks queues delete "$PREFIX-webhooks" --location="$REGION"
 for name in turns-worker turns-dead-worker; do

@@ -147,11 +147,13 @@ random_password() { random_key | tr -d '/+='; }
 
 # The commands for worker pools. Older versions of gcloud have them as beta.
 declare -a WORKER_POOLS=(run worker-pools)
-find_worker_pools() {
+has_worker_pools() {
   if [[ $DRY_RUN == true ]] || gcloud run worker-pools --help >/dev/null 2>&1; then return; fi
   WORKER_POOLS=(beta run worker-pools)
-  gcloud beta run worker-pools --help >/dev/null 2>&1 ||
-    fail 'this gcloud has no commands for worker pools: update it with "gcloud components update", or use WORKER_MODE=push'
+  gcloud beta run worker-pools --help >/dev/null 2>&1
+}
+find_worker_pools() {
+  has_worker_pools || fail 'this gcloud has no commands for worker pools: update it with "gcloud components update", or use WORKER_MODE=push'
 }
 
 # newest_image <name>: prints the newest image by digest, or nothing.

@@ -94,6 +94,14 @@ describe('remove.sh', () => {
   });
 
   test('leaves the secrets of another deployment, and secrets without its label', async (t) => {
+  test('continues without commands for worker pools', async (t) => {
+    const fake = createFakeProject(t);
+    await fake.run('deploy.sh');
+    const push = await fake.run('remove.sh', ['--yes'], { WORKER_MODE: 'push', FAKE_WORKER_POOLS: 'none' });
+    assert.match(push.output, /a pool longhaul-worker stays until gcloud is updated/);
+    assert.ok(fake.takeChanges().some((line) => line.startsWith('alloydb clusters delete')));
+  });
+
     const fake = createFakeProject(t);
     const resources = path.join(fake.dir, 'resources');
     const readNames = () => readdirSync(resources).filter((name) => name.startsWith('secrets '));
