@@ -20,7 +20,7 @@ for name in "${names[@]}"; do
   # Someone may have put a load balancer in front: what is closed is not opened.
   read_invokers "$PREFIX-$name"
   API_INGRESS=$INGRESS
-  [[ $API_INGRESS == all ]] || say "$PREFIX-$name keeps the ingress $API_INGRESS, which was set by hand"
+  [[ $API_INGRESS == all ]] || say "$PREFIX-$name keeps the ingress $API_INGRESS, which was set by hand. To open it: gcloud run services update $PREFIX-$name --region=$REGION --ingress=all"
   apply "$name" run services describe "$PREFIX-$name" --region="$REGION" -- run services replace --region="$REGION"
   mapfile -t listed < <(listed_invokers "$name")
   set_invokers "$PREFIX-$name" "${listed[@]}" "${invokers[@]}"

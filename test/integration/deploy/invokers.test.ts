@@ -138,7 +138,10 @@ test('an ingress that was closed by hand stays closed', async (t) => {
   writeFileSync(manifest, read().replace('ingress: all', closed));
   const { code, output, errors } = await deploy(fake, { API_INVOKERS: 'user:you@example.com', API_MAX: '7' });
   assert.equal(code, 0, errors);
-  assert.match(output, /longhaul-api keeps the ingress internal-and-cloud-load-balancing/);
+  assert.match(
+    output,
+    /longhaul-api keeps the ingress internal-and-cloud-load-balancing.*gcloud run services update longhaul-api --region=us-central1 --ingress=all$/m,
+  );
   assert.match(read(), /maxScale: "7"/);
   assert.ok(read().includes(closed));
 });
