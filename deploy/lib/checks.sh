@@ -92,7 +92,8 @@ check_callers() {
   elif has API_AUTH_MODES none && [[ $API_AUTH_MODES != none ]]; then
     problem API_AUTH_MODES 'API_AUTH_MODES must not combine none with other modes: none lets anyone call'
   fi
-  if has API_INVOKERS allUsers && [[ ",$API_AUTH_MODES," =~ ,(none|cloud-run-iam), ]]; then
+  if has API_INVOKERS allUsers && [[ ",$API_AUTH_MODES," =~ ,(none|cloud-run-iam), ]] ||
+    { has API_INVOKERS allAuthenticatedUsers && has API_AUTH_MODES none; }; then
     problem API_AUTH_MODES "API_INVOKERS lets anyone call, but API_AUTH_MODES=$API_AUTH_MODES does not authenticate callers: set it to jwt, api-key or google-oauth"
   fi
 }

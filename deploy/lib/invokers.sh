@@ -52,14 +52,20 @@ listed_invokers() {
 # Whether the api believes what Cloud Run says about its callers, or asks for no credentials at all.
 relies_on_cloud_run() { [[ ",$1," =~ ,(none|cloud-run-iam), ]]; }
 
+# is_open <modes>: whether anyone may call the service that read_invokers has read. In the mode none, whose callers share one owner, that
+# includes everyone with a Google account.
+is_open() { [[ $PUBLIC == true || (",$1," == *,none,* && " ${INVOKERS[*]} " == *' allAuthenticatedUsers '*) ]]; }
+
 # close_service <service>: turns the check on before a revision relies on it, and waits until callers without a token are refused.
 close_service() {
-  local service=$1 status deadline=$((SECONDS + ${CLOSE_SECONDS:-600}))
+  local service=$1 member status deadline=$((SECONDS + ${CLOSE_SECONDS:-600}))
   read_invokers "$service"
-  if [[ $PUBLIC == false ]]; then return; fi
+  if ! is_open "$API_AUTH_MODES"; then return; fi
   say "anyone may call $service: closing it before a revision relies on the check of Cloud Run"
   if [[ $CHECKED == false ]]; then change run services update "$service" --region="$REGION" --invoker-iam-check; fi
-  if [[ " ${INVOKERS[*]} " == *' allUsers '* ]]; then revoke_invoker "$service" allUsers; fi
+  for member in "${INVOKERS[@]}"; do
+    if [[ $member == allUsers || ($member == allAuthenticatedUsers && $API_AUTH_MODES == none) ]]; then revoke_invoker "$service" "$member"; fi
+  done
   # Changes of access take minutes until they are in force.
   while :; do
     status=$(curl --silent --output /dev/null --max-time 30 --write-out '%{http_code}' "https://$service-$PROJECT_NUMBER.$REGION.run.app/health/live") || status=''

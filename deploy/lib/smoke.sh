@@ -36,17 +36,21 @@ check_smoke() {
 
 # check_closed: refuses a release while anyone may call a service that relies on the check of Cloud Run.
 check_closed() {
-  local name
+  local name modes member
   for name in "${targets[@]}"; do
     if [[ $name == "$pool" ]]; then continue; fi
-    if [[ $name =~ -(api|grpc)$ ]] && ! relies_on_cloud_run "${API_MODES:-none}"; then continue; fi
+    modes=cloud-run-iam
+    if [[ $name =~ -(api|grpc)$ ]]; then modes=${API_MODES:-none}; fi
+    if ! relies_on_cloud_run "$modes"; then continue; fi
     read_invokers "$name"
-    if [[ $PUBLIC == false ]]; then continue; fi
+    if ! is_open "$modes"; then continue; fi
     local -a commands=()
     if [[ $CHECKED == false ]]; then commands+=("gcloud run services update $name --region=$REGION --invoker-iam-check"); fi
-    if [[ " ${INVOKERS[*]} " == *' allUsers '* ]]; then
-      commands+=("gcloud run services remove-iam-policy-binding $name --region=$REGION --role=roles/run.invoker --member=allUsers")
-    fi
+    for member in "${INVOKERS[@]}"; do
+      if [[ $member == allUsers || ($member == allAuthenticatedUsers && $modes == none) ]]; then
+        commands+=("gcloud run services remove-iam-policy-binding $name --region=$REGION --role=roles/run.invoker --member=$member")
+      fi
+    done
     fail "anyone may call $name, which believes what Cloud Run says about its callers. Nothing was changed. Close it first:$(printf '\n  %s' "${commands[@]}")"
   done
 }

@@ -12,6 +12,7 @@ else
   find_worker_pools
   apply worker "${WORKER_POOLS[@]}" describe "$PREFIX-worker" --region="$REGION" -- "${WORKER_POOLS[@]}" replace
 fi
+if has API_INVOKERS allAuthenticatedUsers; then say 'anyone with a Google account may call the api, because API_INVOKERS has allAuthenticatedUsers'; fi
 names=(api)
 if ((GRPC_MAX > 0)); then names+=(grpc); fi
 IFS=, read -r -a invokers <<<"$API_INVOKERS"

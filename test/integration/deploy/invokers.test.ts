@@ -120,6 +120,21 @@ describe('invokers', () => {
     assert.ok(!fake.takeChanges().some((line) => line.includes('replace') && line.includes('/api.yaml')));
   });
 
+  test('are not all Google accounts with the mode none', async (t) => {
+    const fake = copy(t, opened);
+    addInvoker(fake, 'longhaul-api', 'allAuthenticatedUsers');
+    const { code, errors } = await deploy(fake, {
+      API_AUTH_MODES: 'none',
+      API_INVOKERS: 'user:you@example.com',
+    });
+    assert.equal(code, 0, errors);
+    assert.match(
+      fake.takeChanges().join('\n'),
+      /remove-iam-policy-binding longhaul-api[^]*allAuthenticatedUsers\n[^]*run services replace/,
+    );
+    assert.deepEqual(listInvokers(fake, 'longhaul-api'), [build, 'user:you@example.com']);
+  });
+
   test('are closed if someone has turned the check off by hand', async (t) => {
     const fake = copy(t, deployed);
     const manifest = path.join(fake.dir, 'resources/manifest longhaul-api');

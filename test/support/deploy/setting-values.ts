@@ -168,4 +168,5 @@ export const together: readonly [settings: Record<string, string>, problem: stri
   [{ API_MAX: '500' }, 'the services may open 5812 connections, but AlloyDB allows 1000: lower API_MAX'],
   [{ API_INVOKERS: 'user:a@example.com,allUsers' }, 'does not authenticate callers'],
   [{ API_INVOKERS: 'allUsers', API_AUTH_MODES: 'none' }, 'does not authenticate callers'],
+  [{ API_INVOKERS: 'allAuthenticatedUsers', API_AUTH_MODES: 'none' }, 'does not authenticate callers'],
 ];
