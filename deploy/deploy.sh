@@ -34,6 +34,8 @@ source "$HERE/lib/revisions.sh"
 source "$HERE/lib/invokers.sh"
 # shellcheck source=deploy/lib/kept.sh
 source "$HERE/lib/kept.sh"
+# shellcheck source=deploy/lib/database.sh
+source "$HERE/lib/database.sh"
 check_settings
 
 umask 077
@@ -76,6 +78,7 @@ if [[ -n $DATABASE_SSL_CA_SECRET ]]; then
 fi
 
 if [[ " ${steps[*]} " =~ \ (migrate|services|receiver)\  ]]; then check_kept early; fi
+if [[ " ${steps[*]} " =~ \ (alloydb|migrate|services)\  ]]; then check_database "${steps[@]}"; fi
 
 # Whether the step images has built images.
 BUILT=false

@@ -174,13 +174,42 @@ describe('deploy.sh', () => {
     assert.deepEqual(fake.takeChanges(), []);
   });
 
-  test('updates a queue that was created with fewer calls at once', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh', ['tasks']);
-    writeFileSync(path.join(fake.dir, 'resources/tasks queues longhaul-webhooks'), '1000');
-    fake.takeChanges();
-    await fake.run('deploy.sh', ['tasks']);
-    assert.deepEqual(takeVerbs(fake), ['tasks queues update']);
+  test('updates the limits of the queue and of the subscriptions once', async (t) => {
+    const fake = createFakeProject(t, deployed);
+    for (const [env, verbs] of [
+      [{ QUEUE_CALLS_PER_SECOND: '50' }, ['tasks queues update']],
+      [{ QUEUE_CONCURRENT_CALLS: '1000' }, ['tasks queues update']],
+      [{ PULL_ACK_SECONDS: '90' }, ['pubsub subscriptions update']],
+      [{ MAX_DELIVERY_ATTEMPTS: '20' }, ['pubsub subscriptions update']],
+    ] as [Record<string, string>, string[]][]) {
+      await fake.run('deploy.sh', ['tasks', 'pubsub'], env);
+      assert.deepEqual(takeVerbs(fake), verbs);
+      await fake.run('deploy.sh', ['tasks', 'pubsub'], env);
+      assert.deepEqual(fake.takeChanges(), []);
+      await fake.run('deploy.sh', ['tasks', 'pubsub']);
+      assert.deepEqual(takeVerbs(fake), verbs);
+    }
+  });
+
+  test('refuses another size of the database, with the command that changes it', async (t) => {
+    const fake = createFakeProject(t, deployed);
+    const env = getEnvironment(fake);
+    const sizes = { ALLOYDB_CPUS: '16', ALLOYDB_AVAILABILITY: 'REGIONAL', DATABASE_MAX_CONNECTIONS: '4000' };
+    const resized = await runScript('deploy.sh', ['alloydb'], { ...env, ...sizes });
+    assert.match(
+      resized.errors,
+      /ALLOYDB_CPUS=16 \(it has 2\), .*\n {2}gcloud alloydb instances update longhaul-primary .*--cpu-count=16 --availability-type=REGIONAL --database-flags=max_connections=4000\\,alloydb\.iam_authentication=on\n/,
+    );
+    const more = { API_MAX: '200', DATABASE_MAX_CONNECTIONS: '4000' };
+    const opened = await runScript('deploy.sh', ['services'], { ...env, ...more });
+    assert.match(opened.errors, /DATABASE_MAX_CONNECTIONS=4000 \(it allows 1000\)/);
+    assert.deepEqual([resized.code, opened.code, fake.takeChanges()], [1, 1, []]);
+
+    const instance = path.join(fake.dir, 'resources/alloydb instances longhaul-primary');
+    writeFileSync(instance, '16|REGIONAL|max_connections=4000');
+    await fake.run('deploy.sh', ['alloydb', 'services'], { ...sizes, API_MAX: '20' });
+    await fake.run('deploy.sh', ['alloydb']);
+    assert.deepEqual(fake.takeChanges(), []);
   });
 
   test('deploys an agent of a folder of its own, with its variables and secrets', async (t) => {

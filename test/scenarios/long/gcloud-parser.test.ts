@@ -6,7 +6,13 @@ import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { checkWithGcloud, findGcloud } from '../../support/deploy/gcloud.ts';
 import { createCloudRun } from '../../support/deploy/cloud-run.ts';
-import { agentDir, createFakeProject, manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
+import {
+  agentDir,
+  createFakeProject,
+  manifestNames,
+  otherMode,
+  projectDir,
+} from '../../support/deploy/project.ts';
 import { dryRun } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
@@ -148,6 +154,12 @@ function withoutFlagsFile(word: string): string {
 function createUpdateCommands(rendered: string): string[][] {
   return [
     'gcloud pubsub subscriptions update x --ack-deadline=600',
+    'gcloud pubsub subscriptions update x --ack-deadline=600 --dead-letter-topic=d --max-delivery-attempts=100',
+    'gcloud alloydb instances update x --cluster=c --region=r --project=p --no-async --cpu-count=8 --availability-type=REGIONAL --database-flags=a=b,c=d',
+    'gcloud beta monitoring channels describe x --format=value(labels.email_address)',
+    'gcloud alpha monitoring policies list --filter=f --flatten=notificationChannels[] --format=value(notificationChannels) --limit=1',
+    'gcloud run services delete x --region=r --project=p',
+    'gcloud run services update x --region=r --ingress=all',
     'gcloud run services update x --region=r --invoker-iam-check',
     'gcloud run services update x --region=r --no-invoker-iam-check',
     'gcloud run services remove-iam-policy-binding x --region=r --role=roles/run.invoker --member=allUsers --format=none',
@@ -164,7 +176,7 @@ function createUpdateCommands(rendered: string): string[][] {
     'gcloud tasks locations list --format=value(locationId)',
     'gcloud scheduler locations list --format=value(locationId)',
     'gcloud artifacts locations list --format=value(name)',
-    'gcloud tasks queues update x --location=r --max-concurrent-dispatches=2000',
+    'gcloud tasks queues update x --location=r --max-dispatches-per-second=500 --max-concurrent-dispatches=2000',
     'gcloud pubsub subscriptions modify-push-config x --push-endpoint=',
     `gcloud monitoring dashboards update x --config-from-file=${rendered}/dashboard.yaml`,
     `gcloud alpha monitoring policies update x --policy-from-file=${rendered}/alerts-queue-age.yaml`,

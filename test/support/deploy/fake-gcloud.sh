@@ -6,7 +6,7 @@ set -euo pipefail
 printf '%s\037' "$@" >>"$FAKE_PROJECT/calls"
 printf '\036' >>"$FAKE_PROJECT/calls"
 positional=()
-role='' member='' filter='' format='' secret='' content='' endpoint='' email='' concurrent='' labels='' ranges='' peered=''
+role='' member='' filter='' format='' secret='' content='' endpoint='' email='' rate='' concurrent='' deadline='' attempts='' cpus='' available='' flags='' labels='' ranges='' peered=''
 for word in "$@"; do
   case $word in
     --role=*) role=${word#*=} ;;
@@ -18,6 +18,11 @@ for word in "$@"; do
     --push-endpoint=*) endpoint=${word#*=} ;;
     --max-concurrent-dispatches=*) concurrent=${word#*=} ;;
     --labels=*) labels=${word#*=} ;;
+    --ack-deadline=*) deadline=${word#*=} ;;
+    --max-delivery-attempts=*) attempts=${word#*=} ;;
+    --cpu-count=*) cpus=${word#*=} ;;
+    --availability-type=*) available=${word#*=} ;;
+    --database-flags=*) flags=${word#*=} ;;
     --destination-ranges=*) ranges=${word#*=} ;;
     --ranges=*) peered=${word#*=} ;;
     --channel-labels=*) email=${word##*=} ;;
@@ -124,10 +129,11 @@ case $line in
   *'monitoring '*' create') changes; store "${positional[-2]}" ;;
   *'monitoring '*' update '*) changes; store "${positional[-3]}" ;;
   *'monitoring '*' delete '*) changes; rm -f "$(monitored "${last/\// }")" ;;
-  'pubsub subscriptions create '*) changes; printf '%s' "$endpoint" >"$(file "pubsub subscriptions $last")" ;;
-  'pubsub subscriptions update '*) changes ;;
-  'pubsub subscriptions modify-push-config '*) changes; printf '%s' "$endpoint" >"$(file "pubsub subscriptions $last")" ;;
-  'tasks queues create '* | 'tasks queues update '*) changes; printf '%s' "$concurrent" >"$(file "tasks queues $last")" ;;
+  'pubsub subscriptions create '*) changes; printf '%s|%s|%s' "$endpoint" "$deadline" "$attempts" >"$(file "pubsub subscriptions $last")" ;;
+  'pubsub subscriptions update '*) changes; sed -i "s/|.*/|$deadline|$attempts/" "$(file "pubsub subscriptions $last")" ;;
+  'pubsub subscriptions modify-push-config '*) changes; sed -i "s#^[^|]*#$endpoint#" "$(file "pubsub subscriptions $last")" ;;
+  'tasks queues create '* | 'tasks queues update '*) changes; printf '%s.0|%s' "$rate" "$concurrent" >"$(file "tasks queues $last")" ;;
+  'alloydb instances create '*) changes; printf '%s|%s|%s' "$cpus" "$available" "$flags" >"$(file "alloydb instances $last")" ;;
   'scheduler jobs create http '*) changes; touch "$(file "scheduler jobs $last")" ;;
   *' create '*) changes; touch "$(file "${line/ create/}")" ;;
   'run revisions describe '*) printf '{"spec":{"containers":[{"name":"alloydb-auth-proxy","image":"proxy"},{"name":"service","image":"%s"}]}}' "$(cat "$resources/image ${last%-*}")" ;;
@@ -145,7 +151,7 @@ case $line in
       *prefixLength*) cat "$(file "${line/ describe/}")" ;;
       *'value(address)'*) echo 10.20.0.7 ;;
       *serviceAttachmentLink*) echo projects/p/regions/r/serviceAttachments/alloydb ;;
-      *pushEndpoint* | *maxConcurrentDispatches* | *destinationRanges*) cat "$(file "${line/ describe/}")" ;;
+      *pushEndpoint* | *maxConcurrentDispatches* | *cpuCount* | *destinationRanges*) cat "$(file "${line/ describe/}")" ;;
     esac
     ;;
   'storage rm '*) changes; rm -f "$(file "storage buckets $last")" ;;
