@@ -79,6 +79,7 @@ fi
 
 if [[ " ${steps[*]} " =~ \ (migrate|services|receiver)\  ]]; then check_kept early; fi
 if [[ " ${steps[*]} " =~ \ (alloydb|migrate|services)\  ]]; then check_database "${steps[@]}"; fi
+if [[ " ${steps[*]} " == *' monitoring '* && -n $TELEMETRY_ENDPOINT ]]; then check_alerts; fi
 
 # Whether the step images has built images.
 BUILT=false

@@ -1,70 +1,96 @@
-# Settings that decide who may call, what is encrypted, and where the services and their database are. A run that lacks one of those
-# that were deployed would replace it by the default, so it is refused.
+# Settings that decide who may call, what is encrypted, what is limited, and where the services and their database are. A run that lacks
+# one of those that were deployed would replace it by the default, so it is refused.
 # shellcheck shell=bash
 
 # is_given <name>: whether a setting is in the environment, and not a default of settings.sh.
 is_given() { [[ $(declare -p "$1") =~ ^declare\ -[A-Za-z]*x ]]; }
 
-# check_kept [early]: compares the settings that are not in the environment with those of the api that is deployed. Early, before any
-# step, the API of Cloud Run may be missing, and there is nothing to compare.
+# check_kept [early]: compares the settings that are not in the environment with those of the services that are deployed. Early, before
+# any step, the API of Cloud Run may be missing, and there is nothing to compare.
 check_kept() {
-  local found lines name value modes='' get=ask
+  local found pools lines name value modes='' grpc='' get=ask
   local -a lost=()
   if [[ ${1:-} == early ]]; then get=query; fi
-  if ! found=$("$get" '[]' run services list --region="$REGION" --filter="metadata.name=$PREFIX-api" --format=json); then
+  if ! found=$("$get" '[]' run services list --region="$REGION" --format=json \
+    --filter="metadata.name=($PREFIX-api $PREFIX-grpc $PREFIX-dispatcher $PREFIX-worker)"); then
     if [[ $get == query ]]; then return; fi
     fail "the services of $REGION cannot be listed"
   fi
-  lines=$(python3 -S -c '
-import json, sys
-found = json.load(sys.stdin)
-if not found:
-    sys.exit()
-template = found[0]["spec"]["template"]
-containers = template["spec"]["containers"]
-by_name = {each.get("name", "service"): each for each in containers}
-env = {each["name"]: each.get("value", "") for each in by_name["service"].get("env", [])}
-secret = lambda name: (env.get(name, "").split("/") + [""] * 6)[5]
-audience = env.get("GOOGLE_OAUTH_AUDIENCE", "").split(",")
-proxy = by_name.get("alloydb-auth-proxy")
-interfaces = template.get("metadata", {}).get("annotations", {}).get("run.googleapis.com/network-interfaces", "[{}]")
-network = json.loads(interfaces)[0]
-kept = {
-    "API_AUTH_MODES": env.get("AUTH_MODES", ""),
-    "API_JWT_ISSUER": env.get("JWT_ISSUER", ""),
-    "API_JWT_AUDIENCE": env.get("JWT_AUDIENCE", ""),
-    # Without the account of the smoke test, whose id is the last one, and a number.
-    "API_OAUTH_AUDIENCE": ",".join(audience if audience[-1].strip("0123456789") else audience[:-1]),
-    "API_KEYS_SECRET": secret("API_KEYS"),
-    "CONTENT_KMS_KEY": env.get("CONTENT_KMS_KEY", ""),
-    "CONTENT_KEY_STORE": env.get("CONTENT_KEY_STORE", ""),
-    "NETWORK": network.get("network", ""),
-    "SUBNET": network.get("subnetwork", ""),
-    "DATABASE_NAME": env.get("DATABASE_NAME", ""),
-}
-if proxy:
-    kept["DATABASE_CONNECTION"] = "public" if "--public-ip" in proxy.get("args", []) else "proxy"
-else:
-    kept["DATABASE_SSL"] = env.get("DATABASE_SSL", "")
-    kept["DATABASE_SSL_CA_SECRET"] = secret("DATABASE_SSL_CA")
-    kept["DATABASE_HOST"] = env.get("DATABASE_HOST", "")
-print("\n".join("%s=%s" % each for each in kept.items()))
-' <<<"$found") || fail "the settings of $PREFIX-api cannot be read"
+  if [[ $found != *'"metadata"'* ]]; then return; fi
+  pools='[]'
+  if [[ $found != *"\"$PREFIX-worker\""* ]] && has_worker_pools; then
+    pools=$(query '[]' "${WORKER_POOLS[@]}" list --region="$REGION" --format=json --filter="metadata.name=$PREFIX-worker") || pools='[]'
+  fi
+  lines=$(python3 -S "$HERE/lib/kept.py" "$PREFIX" <<<"$found$pools") || fail "the settings of $PREFIX-api cannot be read"
   if [[ -z $lines ]]; then return; fi
   read_invokers "$PREFIX-api"
-  lines+=$'\n'"API_INVOKERS=$(other_invokers)"
   while IFS== read -r name value; do
     if [[ $name == API_AUTH_MODES ]]; then modes=$value; fi
+    if [[ $name == GRPC_MAX ]]; then grpc=$value; fi
     # A setting that only another mode needs may go with it.
     if [[ $name =~ ^API_(JWT|OAUTH|KEYS)_ && $modes != "$API_AUTH_MODES" ]] && is_given API_AUTH_MODES; then continue; fi
     if is_given "$name" || [[ ${!name} == "$value" ]]; then continue; fi
     if [[ $name == DATABASE_HOST ]] && is_own_address "$value"; then continue; fi
     lost+=("$(printf '%s=%q' "$name" "$value")")
-  done <<<"$lines"
-  if ((${#lost[@]} == 0)); then return; fi
-  fail "$PREFIX-api was deployed with settings that are not in the environment, and this run would replace them by defaults. Nothing was changed. To keep them:
+  done < <(sed -n 's/^setting //p' <<<"$lines"; printf 'API_INVOKERS=%s\n' "$(other_invokers)")
+  find_lost_variables "${1:-}" "$lines"
+  if ((${#lost[@]} > 0)); then
+    fail "$PREFIX-api was deployed with settings that are not in the environment, and this run would replace them by defaults. Nothing was changed. To keep them:
   export ${lost[*]}
 To change one, export its new value, which may be empty"
+  fi
+  # No step would update it, close it, or revoke its callers.
+  if [[ -n $grpc ]] && ((GRPC_MAX == 0)); then
+    fail "$PREFIX-grpc is deployed, and GRPC_MAX is 0. Nothing was changed. To keep it, set GRPC_MAX=$grpc. To delete it:
+  gcloud run services delete $PREFIX-grpc --region=$REGION --project=$PROJECT_ID"
+  fi
+}
+
+# find_lost_variables <"early" or nothing> <lines of kept.py>: adds to lost what the services have of SERVICE_ENV and those of single
+# services, and this run does not. If one of these settings is given, the variables were taken out of it: then it only says so.
+find_lost_variables() {
+  local kind service name text setting reader names=''
+  local -A deployed=() lines=()
+  read_tables
+  while read -r kind service name text; do
+    if [[ $kind == variable ]]; then deployed["$service $name"]=$text deployed[$service]=''; fi
+    if [[ $kind == secret && ! -v SET_BY["worker ${service%%=*}"] ]]; then names+=,$service; fi
+  done <<<"$2"
+  if [[ -n $names ]] && ! is_given WORKER_SECRETS; then lost+=("WORKER_SECRETS=${names#,}"); fi
+  while read -r kind service name text; do
+    if [[ $kind != variable || -v SET_BY["$service $name"] ]] || has_variable "$service" "$name"; then continue; fi
+    if [[ -n ${READ_BY[$name]:-} ]]; then
+      setting=SERVICE_ENV
+      for reader in ${READ_BY[$name]}; do
+        if [[ -v deployed[$reader] && ${deployed["$reader $name"]-none} != "$text" ]]; then setting=${service^^}_ENV; fi
+      done
+      if is_given SERVICE_ENV || is_given "${service^^}_ENV"; then setting=''; fi
+    elif [[ $service == worker ]]; then
+      setting=AGENT_ENV
+      if is_given AGENT_ENV; then setting=''; fi
+    else
+      continue # a variable of another version
+    fi
+    if [[ -n $setting ]]; then
+      if [[ $'\n'${lines[$setting]:-} != *$'\n'"$name="* ]]; then lines[$setting]+=$name=$text$'\n'; fi
+    elif [[ $1 == early ]]; then
+      say "$PREFIX-$service no longer gets $name"
+    fi
+  done <<<"$2"
+  for setting in $(sorted "${!lines[@]}"); do lost+=("$(printf '%s=%q' "$setting" "${lines[$setting]%$'\n'}")"); done
+}
+
+# check_alerts: refuses to take the address away that the alerts notify.
+check_alerts() {
+  local channel email
+  if [[ -n $ALERT_EMAIL ]] || is_given ALERT_EMAIL; then return; fi
+  channel=$(query '' alpha monitoring policies list --filter="userLabels.app=\"$PREFIX\"" --flatten='notificationChannels[]' \
+    --format='value(notificationChannels)' --limit=1) || channel=''
+  if [[ -z $channel ]]; then return; fi
+  email=$(query '' beta monitoring channels describe "$channel" --format='value(labels.email_address)') || email=''
+  fail "the alerts of $PREFIX notify ${email:-$channel}, and this run, without ALERT_EMAIL, would leave them without notifications. Nothing was changed. To keep it:
+  export ALERT_EMAIL=$email
+To change it, export its new value, which may be empty"
 }
 
 # is_own_address <address>: whether it is that of the cluster of the settings. With another cluster or connection, it changes.

@@ -193,6 +193,12 @@ variable_lines() {
   done
 }
 
+# has_variable <service> <name>
+has_variable() {
+  local -n variables=${1^^}_VARIABLES
+  [[ -v variables[$2] ]]
+}
+
 # A dry run shows what each service gets.
 show_variables() {
   if [[ $DRY_RUN != true ]]; then return; fi

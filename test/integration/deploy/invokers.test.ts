@@ -145,6 +145,38 @@ describe('invokers', () => {
   });
 });
 
+test('a service for gRPC is kept, or deleted by hand', async (t) => {
+  const fake = copy(t, deployed);
+  const own = { API_INVOKERS: 'user:you@example.com' };
+  assert.equal((await deploy(fake, { ...own, GRPC_MAX: '5' })).code, 0);
+  fake.takeChanges();
+  const lost = await deploy(fake, own);
+  assert.match(lost.errors, /\n {2}export GRPC_MAX=5\n/);
+  const left = await deploy(fake, { ...own, GRPC_MAX: '0' });
+  assert.match(left.errors, /set GRPC_MAX=5\. To delete it:\n {2}gcloud run services delete longhaul-grpc /);
+  assert.deepEqual([lost.code, left.code, fake.takeChanges()], [1, 1, []]);
+});
+
+test('workers that Pub/Sub calls do not become a pool by the default', async (t) => {
+  const fake = copy(t, deployed);
+  const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+  const refused = await runScript('deploy.sh', ['services'], {
+    ...env,
+    API_INVOKERS: 'user:you@example.com',
+  });
+  assert.match(refused.errors, /\n {2}export WORKER_MODE=push\n/);
+  assert.deepEqual([refused.code, fake.takeChanges()], [1, []]);
+});
+
+test('alerts keep the address that they notify', async (t) => {
+  const fake = copy(t, deployed);
+  const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+  const refused = await runScript('deploy.sh', ['monitoring'], env);
+  assert.match(refused.errors, /\n {2}export ALERT_EMAIL=you@example\.com\n/);
+  assert.deepEqual([refused.code, fake.takeChanges()], [1, []]);
+  assert.equal((await runScript('deploy.sh', ['monitoring'], { ...env, ALERT_EMAIL: '' })).code, 0);
+});
+
 test('an ingress that was closed by hand stays closed', async (t) => {
   const fake = copy(t, deployed);
   const manifest = path.join(fake.dir, 'resources/manifest longhaul-api');

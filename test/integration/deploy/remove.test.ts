@@ -86,14 +86,14 @@ describe('remove.sh', () => {
     await fake.run('remove.sh', ['--yes']);
     assert.ok(fake.takeChanges().length > 30);
     const remaining = readdirSync(path.join(fake.dir, 'resources')).filter(
-      (name) => !/^(apis|built|content .*|contracted .*|image .*|manifest .*|alloydb .*)$/.test(name),
+      (name) =>
+        !/^(apis|built|notified|content .*|contracted .*|image .*|manifest .*|alloydb .*)$/.test(name),
     );
     assert.deepEqual(remaining, []);
     await fake.run('remove.sh', ['--yes']);
     assert.deepEqual(fake.takeChanges(), []);
   });
 
-  test('leaves the secrets of another deployment, and secrets without its label', async (t) => {
   test('continues without commands for worker pools', async (t) => {
     const fake = createFakeProject(t);
     await fake.run('deploy.sh');
@@ -102,6 +102,7 @@ describe('remove.sh', () => {
     assert.ok(fake.takeChanges().some((line) => line.startsWith('alloydb clusters delete')));
   });
 
+  test('leaves the secrets of another deployment, and secrets without its label', async (t) => {
     const fake = createFakeProject(t);
     const resources = path.join(fake.dir, 'resources');
     const readNames = () => readdirSync(resources).filter((name) => name.startsWith('secrets '));

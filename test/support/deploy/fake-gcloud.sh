@@ -16,13 +16,14 @@ for word in "$@"; do
     --secret=*) secret=${word#*=} ;;
     --config-from-file=* | --policy-from-file=*) content=${word#*=} ;;
     --push-endpoint=*) endpoint=${word#*=} ;;
+    --max-dispatches-per-second=*) rate=${word#*=} ;;
     --max-concurrent-dispatches=*) concurrent=${word#*=} ;;
-    --labels=*) labels=${word#*=} ;;
     --ack-deadline=*) deadline=${word#*=} ;;
     --max-delivery-attempts=*) attempts=${word#*=} ;;
     --cpu-count=*) cpus=${word#*=} ;;
     --availability-type=*) available=${word#*=} ;;
     --database-flags=*) flags=${word#*=} ;;
+    --labels=*) labels=${word#*=} ;;
     --destination-ranges=*) ranges=${word#*=} ;;
     --ranges=*) peered=${word#*=} ;;
     --channel-labels=*) email=${word##*=} ;;
@@ -57,6 +58,25 @@ store() {
   local name
   name=$(sed -n 's/^  longhaul-alert: //p' "$content")
   sed -n 's/^  longhaul-manifest: "\(.*\)"/\1/p' "$content" >"$(monitored "$1 ${name:-dashboard}")"
+  if [[ -n $name ]]; then sed -n 's/^notificationChannels: \[\(.*\)\]/\1/p' "$content" >"$resources/notified"; fi
+}
+
+# list_manifests <kind>: those of the names in the filter, as JSON.
+list_manifests() {
+  local name manifest separator=''
+  printf '['
+  for name in $(tr -d '()' <<<"${filter#metadata.name=}"); do
+    manifest="$resources/manifest $name"
+    if ! grep -qx "kind: $1" "$manifest" 2>/dev/null; then continue; fi
+    if [[ ! "$manifest.json" -nt $manifest ]]; then
+      node -p 'JSON.stringify(require(process.argv[1]).parse(require("fs").readFileSync(0, "utf8")), undefined, 2)' \
+        "$(dirname "$(readlink -f "$0")")/../../../node_modules/yaml" <"$manifest" >"$manifest.json"
+    fi
+    printf '%s' "$separator"
+    cat "$manifest.json"
+    separator=,
+  done
+  printf ']'
 }
 
 case $line in
@@ -74,15 +94,8 @@ case $line in
       grep -F "$(group)|$last|${filter#*=}|" "$policy" | cut -d'|' -f4 || true
     fi
     ;;
-  'run services list')
-    manifest="$resources/manifest ${filter#metadata.name=}"
-    if [[ ! -f $manifest ]]; then echo '[]'; exit; fi
-    if [[ ! "$manifest.json" -nt $manifest ]]; then
-      node -p 'JSON.stringify([require(process.argv[1]).parse(require("fs").readFileSync(0, "utf8"))], undefined, 2)' \
-        "$(dirname "$(readlink -f "$0")")/../../../node_modules/yaml" <"$manifest" >"$manifest.json"
-    fi
-    cat "$manifest.json"
-    ;;
+  'run services list') list_manifests Service ;;
+  'run worker-pools list' | 'beta run worker-pools list') list_manifests WorkerPool ;;
   'run services update '*)
     changes
     if [[ $* == *--invoker-iam-check* ]]; then sed -i 's|\(invoker-iam-disabled\): .*|\1: "false"|' "$resources/manifest $last"; fi
@@ -124,6 +137,8 @@ case $line in
     # Labels that the manifest does not have are gone.
     sed -n 's/^    longhaul-contracted: "\(.*\)"/\1/p' "$last" >"$resources/contracted $name"
     ;;
+  'alpha monitoring policies list') if [[ $format == *notificationChannels* ]]; then cat "$resources/notified" 2>/dev/null || true; else listed policies; fi ;;
+  'beta monitoring channels describe '*) printf '%s\n' "${last#channels/}" ;;
   *'monitoring '*' list') listed "${positional[-2]}" ;;
   'beta monitoring channels create') changes; touch "$(monitored "channels $email")" ;;
   *'monitoring '*' create') changes; store "${positional[-2]}" ;;
