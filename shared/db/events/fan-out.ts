@@ -2,7 +2,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import { seconds } from '../client/fragments.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
-import { isPending } from '../webhooks/attempts/claim-rows.ts';
+import { isPending } from '../webhooks/pending.ts';
 
 /** The channel that followers of events listen on. A hint only: without it they find events by polling. */
 export const eventsChannel = 'longhaul_events';

@@ -62,7 +62,7 @@ export function createCachedReader(db: Db): ReadCachedTask {
     const found = await readSmall(taskRead);
     if (found?.isCut !== true) return found;
     const { owner } = taskRead.caller;
-    // What is read waits in its lane, so that few large tasks wait in memory.
+    // A row waits in its lane, so that few large ones are in memory.
     return largeReads.run(owner, async () => {
       const [row] = await readTaskRows(db, [taskRead]);
       await largeWork.start(owner);

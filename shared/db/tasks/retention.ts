@@ -8,7 +8,7 @@ import { stateClass } from '../../domain/task.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rememberStoredCalls } from '../models/stored-calls.ts';
-import { isPending } from '../webhooks/attempts/claim-rows.ts';
+import { isPending } from '../webhooks/pending.ts';
 import { addUsageRows } from '../owners/usage.ts';
 import { ownedBy, type Caller } from './visibility.ts';
 

@@ -16,7 +16,8 @@ import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../o
 import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
-import { isPending, type ConfigKey } from './attempts/claim-rows.ts';
+import type { ConfigKey } from './attempts/claim-rows.ts';
+import { isPending } from './pending.ts';
 import { takeWebhookRequest } from './requests.ts';
 
 /** A task has at most this many configs. */

@@ -8,7 +8,8 @@ import type { Db } from '../client/pool.ts';
 import { rows as toRows, text, uuid } from '../client/rows.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import { toConfigText } from './attempts/claim.ts';
-import { isPending, type ConfigKey } from './attempts/claim-rows.ts';
+import type { ConfigKey } from './attempts/claim-rows.ts';
+import { isPending } from './pending.ts';
 import { toWebhook, type ConfigRow, type StoredWebhook } from './configs.ts';
 import { hasFailedSince, openAttempt, type AttemptView } from './deliveries.ts';
 

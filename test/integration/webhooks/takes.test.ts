@@ -94,7 +94,9 @@ describe('wake-ups of an ordered config', () => {
     await task.claim();
     await task.progress(1);
     assert.equal(await readWakeups(), 3);
-    const { rows } = await sql`select from deliveries where task_id = ${task.taskId} and xmax <> 0`.execute(db);
+    const { rows } = await sql`select from deliveries where task_id = ${task.taskId} and xmax <> 0`.execute(
+      db,
+    );
     assert.equal(rows.length, 0, 'they are not locked');
   });
 });

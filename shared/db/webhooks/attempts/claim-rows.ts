@@ -1,5 +1,5 @@
 /** Claimed deliveries, and the rows from which claims read them. */
-import { sql, type SqlBool } from 'kysely';
+import { sql } from 'kysely';
 import type { EventKind, EventPayload } from '../../../domain/events.ts';
 import type { WebhookRow } from '../../tasks/accept.ts';
 import type { StoredEvent } from '../../tasks/as-of.ts';
@@ -74,14 +74,8 @@ const smallEventBytes = 4096;
 export const clock = sql`clock_timestamp()`;
 
 /**
- * Whether a delivery `d` that was found by its key is pending. `coalesce` keeps the planner from using the partial index of
- * pending deliveries, which would read all of them: by its statistics, a large table often has none.
- */
-export const isPending = sql<SqlBool>`coalesce(d.state, '') = 'pending'`;
-
-/**
- * What a CTE `claimed` returns that updates deliveries `d` from `candidate`, which has the columns of the config. A join with
- * the configs would scan the whole set for each row.
+ * The columns that a CTE `claimed` returns, which updates deliveries `d` from `candidate`. That has the columns of the config: a
+ * join with the configs would scan the whole set for each row.
  */
 export const returnClaimed = sql`
       returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from, d.thin,

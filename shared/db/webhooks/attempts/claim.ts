@@ -36,7 +36,6 @@ import { repeatUntil } from '../../client/repeat.ts';
 import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
 import {
   clock,
-  isPending,
   returnClaimed,
   selectClaimed,
   toClaimed,
@@ -44,6 +43,7 @@ import {
   type ClaimRow,
   type ConfigKey,
 } from './claim-rows.ts';
+import { isPending } from '../pending.ts';
 
 export function toConfigText({ taskId, configId }: ConfigKey): string {
   return JSON.stringify([taskId, configId]);

@@ -5,7 +5,7 @@
  * Deliveries that may have been sent already are left alone.
  */
 import { sql, type RawBuilder } from 'kysely';
-import { isPending } from './claim-rows.ts';
+import { isPending } from '../pending.ts';
 
 /**
  * The CTE `merged`, for the statement that settles the attempts. An attempt whose fence was current kept all other

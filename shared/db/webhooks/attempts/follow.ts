@@ -19,12 +19,12 @@ import {
   claimedColumns,
   claimedWithEvent,
   clock,
-  isPending,
   returnClaimed,
   toClaimed,
   type ClaimedColumns,
   type ClaimedDelivery,
 } from './claim-rows.ts';
+import { isPending } from '../pending.ts';
 import { attemptColumns, sealAnswers, toDeliveryText, type Attempt } from './settle.ts';
 
 /** Whether `followAttempts` records an attempt. */

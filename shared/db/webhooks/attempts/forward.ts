@@ -7,7 +7,8 @@ import type { Db } from '../../client/pool.ts';
 import { int, rows as toRows, text, uuid } from '../../client/rows.ts';
 import type { DeferralReason } from './settle.ts';
 import { insertOutbox } from '#shared/db/outbox/outbox.ts';
-import { isPending, type ConfigKey } from './claim-rows.ts';
+import type { ConfigKey } from './claim-rows.ts';
+import { isPending } from '../pending.ts';
 
 export interface DeliveryKey extends ConfigKey {
   seq: number;

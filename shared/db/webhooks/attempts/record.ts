@@ -28,7 +28,8 @@ import {
   type ClaimedQueue,
   type ClaimRequest,
 } from './claim.ts';
-import { isPending, type ClaimedDelivery, type ConfigKey } from './claim-rows.ts';
+import type { ClaimedDelivery, ConfigKey } from './claim-rows.ts';
+import { isPending } from '../pending.ts';
 import { followAttempts, isFollowed } from './follow.ts';
 import { findSettled, settleAttempts, toDeliveryText, type Attempt } from './settle.ts';
 

@@ -10,7 +10,8 @@ import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted, createSealerOfTasks } from '../../contents/codec.ts';
 import { boolean, float, int, rows as toRows, text, timestamp, uuid } from '../../client/rows.ts';
 import { insertOutbox } from '#shared/db/outbox/outbox.ts';
-import { isPending, type ClaimedDelivery } from './claim-rows.ts';
+import type { ClaimedDelivery } from './claim-rows.ts';
+import { isPending } from '../pending.ts';
 import { mergeWaiting } from './coalesce.ts';
 
 export type AttemptOutcome =
