@@ -29,8 +29,9 @@ read_settings
 : "${ALLOYDB_INSTANCE:=$PREFIX-primary}"
 : "${ALLOYDB_CPUS:=2}"
 : "${ALLOYDB_AVAILABILITY:=ZONAL}"            # REGIONAL costs twice as much and survives the failure of a zone
-: "${DATABASE_NAME:=longhaul}"
-: "${DATABASE_USER:=longhaul}"               # prefix of the users: longhaul_api, longhaul_worker, longhaul_dispatcher
+# Two deployments that share a cluster have different names of both, or the workers of one would run the tasks of the other.
+: "${DATABASE_NAME:=$PREFIX}"
+: "${DATABASE_USER:=$PREFIX}"                # prefix of the users: longhaul_api, longhaul_worker, longhaul_dispatcher
 : "${DATABASE_MAX_CONNECTIONS:=1000}"
 : "${DATABASE_HOST:=}"                        # default: the address of the AlloyDB instance
 # The name of a secret with the authority that has signed the database's certificate, in PEM. Default: the connection is encrypted,

@@ -186,6 +186,16 @@ describe('DATABASE_CONNECTION', () => {
     );
   });
 
+  test('gives another deployment on the same cluster a database and users of its own', async (t) => {
+    const { pods } = await deploy(t, { PREFIX: 'staging', DATABASE_HOST: '10.50.0.3' });
+    for (const { containers } of pods) assert.equal(readEnv(containers, 'DATABASE_NAME'), 'staging');
+    const { containers } = pods.find(({ name }) => name === 'migrate')!;
+    assert.equal(
+      readEnv(containers, 'DATABASE_GRANT_TO'),
+      'api:staging_api,worker:staging_worker,dispatcher:staging_dispatcher',
+    );
+  });
+
   test('runs once against a project, and only migrates the second time', async (t) => {
     const fake = createFakeProject(t);
     const psc = { DATABASE_CONNECTION: 'psc' };

@@ -126,8 +126,12 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
 
   const deployments: [name: string, settings: Record<string, string>, receiver?: boolean][] = [
     ['by default', { API_INVOKERS: 'user:a@example.com', ALERT_EMAIL: 'a@example.com' }],
-    ['with push workers, gRPC and a receiver', { WORKER_MODE: 'push', GRPC_MAX: '2' }, true],
-    ['with another prefix and region', { PREFIX: 'staging', REGION: 'europe-west4', DATABASE_USER: 'app' }],
+    [
+      'with push workers, gRPC and a receiver',
+      { WORKER_MODE: 'push', GRPC_MAX: '2', DATABASE_USER: 'app' },
+      true,
+    ],
+    ['with another prefix and region', { PREFIX: 'staging', REGION: 'europe-west4' }],
     ['with an existing network and database', { NETWORK: 'corp', SUBNET: 'run', DATABASE_HOST: '10.50.0.3' }],
     [
       'with a range of an existing network',
