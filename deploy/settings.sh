@@ -16,7 +16,7 @@ read_settings
 # Network. Each Cloud Run instance needs addresses of the subnet: a /24 is enough for about 120 instances. To use an
 # existing network, set NETWORK and SUBNET: the script adds two firewall rules, and neither creates nor removes them.
 : "${NETWORK:=$PREFIX}"
-: "${SUBNET:=$NETWORK}"
+: "${SUBNET:=$PREFIX}"
 : "${SUBNET_RANGE:=10.20.0.0/24}"
 : "${DATABASE_RANGE:=10.21.0.0}"              # addresses of AlloyDB, a /20
 : "${DATABASE_RANGE_BITS:=20}"

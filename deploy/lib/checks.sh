@@ -33,6 +33,10 @@ check_settings() {
       "check_${BASH_REMATCH[1]}" "${BASH_REMATCH[@]:2:4}"
     elif [[ $line =~ ^at-most\ ([A-Z_]+)\ ([A-Z_]+)$ ]]; then
       check_at_most "${BASH_REMATCH[@]:1:2}"
+    elif [[ $line =~ ^named\ ([A-Z_]+)\ ([A-Z_]+)\ (.*)$ ]]; then
+      check_named "${BASH_REMATCH[@]:1:3}"
+    elif [[ $line =~ ^egress\ ([a-z]+)\ (.*)$ ]]; then
+      check_egress "${BASH_REMATCH[@]:1:2}"
     fi
   done <"$HERE/lib/checks.txt"
   check_callers
@@ -79,6 +83,29 @@ check_refuses() { if has "$1" "$2" && [[ -n ${!3} ]]; then problem "$3" "$1=$2 d
 # check_at_most <name> <other name>
 check_at_most() {
   if [[ -z ${REFUSED[$1]:-}${REFUSED[$2]:-} ]] && ((${!1} > ${!2})); then problem "$1" "$1 must be at most $2, which is ${!2}, not ${!1}"; fi
+}
+
+# check_named <name> <other name> <text>
+check_named() {
+  if [[ -z ${REFUSED[$1]:-} && ${!1} != "$PREFIX" && ${!2} == "$PREFIX" ]]; then problem "$2" "$1=${!1} needs $2, $3, not $PREFIX"; fi
+}
+
+# check_egress <whose addresses> <text>
+check_egress() {
+  if [[ -z $DATABASE_EGRESS && $(unknown_addresses) == "$1" ]]; then problem DATABASE_EGRESS "$2"; fi
+}
+
+# Prints whose addresses the services reach, unless they are known.
+unknown_addresses() {
+  if [[ -n ${REFUSED[DATABASE_CONNECTION]:-}${REFUSED[DATABASE_HOST]:-} ]]; then
+    return
+  elif [[ -n $DATABASE_HOST ]]; then
+    [[ $DATABASE_HOST =~ ^(${patterns[address]})$ ]] || printf host
+  elif [[ $DATABASE_CONNECTION == psc ]]; then
+    [[ $SUBNET == "$PREFIX" ]] || printf subnet
+  elif [[ $DATABASE_CONNECTION != public ]] && ! owns_cluster; then
+    printf cluster
+  fi
 }
 
 # The services refuse the same of AUTH_MODES.

@@ -9,13 +9,11 @@ if [[ $SUBNET == "$PREFIX" ]]; then
     --enable-private-ip-google-access
 fi
 egress=$DATABASE_EGRESS
-if [[ $DATABASE_CONNECTION == psc && -z $egress && -z $DATABASE_HOST ]]; then
-  [[ $SUBNET == "$PREFIX" ]] ||
-    fail "the endpoint gets an address of the subnet $SUBNET: set DATABASE_EGRESS to the range of that subnet, such as 10.8.0.0/24"
+if [[ -z $egress && -n $DATABASE_HOST ]]; then
+  egress=$DATABASE_HOST/32
+elif [[ -z $egress && $DATABASE_CONNECTION == psc ]]; then
   egress=$SUBNET_RANGE
-elif [[ -z $egress && -z $DATABASE_HOST ]]; then
-  owns_cluster || [[ $DATABASE_CONNECTION == public ]] ||
-    fail "set DATABASE_EGRESS to the ranges of the addresses of $ALLOYDB_CLUSTER, such as 10.50.0.0/20"
+elif [[ -z $egress ]]; then
   egress="$DATABASE_RANGE/$DATABASE_RANGE_BITS"
   if [[ -n $DATABASE_RANGE_NAME ]] && owns_cluster; then
     found=$(query "10.30.0.0 20 VPC_PEERING $NETWORK" compute addresses describe "$DATABASE_RANGE_NAME" --global \
@@ -25,10 +23,6 @@ elif [[ -z $egress && -z $DATABASE_HOST ]]; then
     [[ $purpose == VPC_PEERING && $network == "$NETWORK" ]] ||
       fail "DATABASE_RANGE_NAME must be a range for private services access (VPC_PEERING) of the network $NETWORK, not $DATABASE_RANGE_NAME${found:+ ($found)}: gcloud compute addresses list --global lists them"
   fi
-elif [[ -z $egress ]]; then
-  [[ $DATABASE_HOST =~ ^[0-9]+(\.[0-9]+){3}$ ]] ||
-    fail "DATABASE_HOST is $DATABASE_HOST, which is not an IPv4 address: set DATABASE_EGRESS to the ranges of its addresses, such as 10.50.0.3/32"
-  egress="$DATABASE_HOST/32"
 fi
 # Egress is allowed only to AlloyDB: a second line of defence behind the SSRF guard for webhooks. A public address is
 # reached through the internet, which the rules do not concern.

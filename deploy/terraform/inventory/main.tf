@@ -33,16 +33,15 @@ variable "values" {
 }
 
 locals {
-  settings = module.checks.accepted.settings
-  prefix   = local.settings["PREFIX"]
-  region   = local.settings["REGION"]
-  public   = contains(split(",", local.settings["API_INVOKERS"]), "allUsers")
-  push     = local.settings["WORKER_MODE"] == "push"
-  grpc     = tonumber(local.settings["GRPC_MAX"]) > 0
-  psc      = local.settings["DATABASE_CONNECTION"] == "psc"
-  proxied  = contains(["proxy", "public"], local.settings["DATABASE_CONNECTION"])
-  # As owns_cluster in settings.sh.
-  owns_cluster  = local.settings["DATABASE_HOST"] == "" && (local.settings["ALLOYDB_CLUSTER"] == local.prefix || startswith(local.settings["ALLOYDB_CLUSTER"], "${local.prefix}-"))
+  settings      = module.checks.accepted.settings
+  prefix        = local.settings["PREFIX"]
+  region        = local.settings["REGION"]
+  public        = contains(split(",", local.settings["API_INVOKERS"]), "allUsers")
+  push          = local.settings["WORKER_MODE"] == "push"
+  grpc          = tonumber(local.settings["GRPC_MAX"]) > 0
+  psc           = local.settings["DATABASE_CONNECTION"] == "psc"
+  proxied       = contains(["proxy", "public"], local.settings["DATABASE_CONNECTION"])
+  owns_cluster  = module.checks.accepted.owns_cluster
   secret_prefix = local.prefix == "longhaul" ? "" : "${local.prefix}-"
 
   apis     = [for name in split(" ", replace(one(regexall("(?s)apis=\\(([^)]*)\\)", file("${path.module}/../../steps/apis.sh")))[0], "/\\s+/", " ")) : "${name}.googleapis.com"]

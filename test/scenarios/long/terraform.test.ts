@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { agentDir, projectDir } from '../../support/deploy/project.ts';
 import { dryRun, run, type Command } from '../../support/deploy/scripts.ts';
-import { accepted, refused, together } from '../../support/deploy/setting-values.ts';
+import { accepted, fitting, refused, together } from '../../support/deploy/setting-values.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 const isInstalled = spawnSync('terraform', ['version']).status === 0;
@@ -273,3 +273,4 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
     }
   });
 });
+    for (const settings of fitting) await evaluate(t, settings);

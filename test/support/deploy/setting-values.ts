@@ -102,6 +102,7 @@ export const accepted: Record<string, readonly string[]> = {
   REGION: ['us-central1', 'asia-southeast2', 'europe-west12'],
   PREFIX: ['longhaul', 'ab', 'a-prefix-of-19-char'],
   NETWORK: ['longhaul', 'corp'],
+  SUBNET: ['longhaul', 'run'],
   SUBNET_RANGE: ['10.20.0.0/24', '10.128.0.0/26', '192.168.0.0/16'],
   DATABASE_RANGE: ['10.21.0.0', '10.21.16.0', '172.16.0.0'],
   ALLOYDB_CPUS: ['2', '64', '128'],
@@ -144,6 +145,9 @@ export const fitting: readonly Record<string, string>[] = [
   { API_INVOKERS: 'user:a@example.com,allUsers', API_AUTH_MODES: 'api-key', API_KEYS_SECRET: 'keys' },
   { SUBNET_RANGE: '10.21.4.0/24', DATABASE_HOST: '10.50.0.3' },
   { API_MIN: '20', WORKER_INSTANCES: '20', WORKER_CONCURRENCY: '2000' },
+  { NETWORK: 'default', SUBNET: 'default', ALLOYDB_CLUSTER: 'corp', DATABASE_EGRESS: '10.50.0.0/20' },
+  { DATABASE_CONNECTION: 'public', ALLOYDB_CLUSTER: 'corp' },
+  { PREFIX: 'staging', ALLOYDB_CLUSTER: 'staging-restored' },
 ];
 
 /** Settings that do not fit together, with what is reported. */
@@ -159,6 +163,20 @@ export const together: readonly [settings: Record<string, string>, problem: stri
   ],
   [{ DATABASE_SSL: 'verify-ca' }, 'DATABASE_SSL=verify-ca needs DATABASE_SSL_CA_SECRET'],
   [{ DATABASE_CONNECTION: 'proxy', DATABASE_HOST: '10.1.1.1' }, 'set ALLOYDB_CLUSTER and ALLOYDB_INSTANCE'],
+  [{ SUBNET: 'run' }, 'SUBNET=run needs NETWORK, the name of the network of that subnet, not longhaul'],
+  [{ NETWORK: 'corp' }, 'NETWORK=corp needs SUBNET, the name of a subnet of that network, not longhaul'],
+  [
+    { DATABASE_CONNECTION: 'proxy', ALLOYDB_CLUSTER: 'corp' },
+    'set DATABASE_EGRESS to the ranges of its addresses, such as 10.50.0.0/20',
+  ],
+  [
+    { NETWORK: 'corp', SUBNET: 'run', DATABASE_CONNECTION: 'psc' },
+    'set DATABASE_EGRESS to the range of that subnet, such as 10.8.0.0/24',
+  ],
+  [
+    { DATABASE_HOST: 'db.corp' },
+    'DATABASE_HOST is not an IPv4 address: set DATABASE_EGRESS to the ranges of its addresses',
+  ],
   [{ API_MIN: '30' }, 'API_MIN must be at most API_MAX, which is 20, not 30'],
   [{ WORKER_INSTANCES: '30' }, 'WORKER_INSTANCES must be at most WORKER_MAX, which is 20, not 30'],
   [{ SUBNET_RANGE: '10.20.0.5/24' }, 'SUBNET_RANGE must be the first address of its range'],

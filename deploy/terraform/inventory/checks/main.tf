@@ -10,9 +10,9 @@ locals {
   defaults = { for found in regexall("(?m)^: \"\\$\\{([A-Z_]+):?=([^}]*)\\}\"", file("${path.module}/../../../settings.sh")) : found[0] => found[1] }
   given    = merge(local.defaults, var.settings)
 
-  # Values may name other settings: in three rounds, the last of which resolves SUBNET, then NETWORK, then PREFIX.
-  first    = { for name, value in local.given : name => replace(replace(replace(value, "$NETWORK", local.given["NETWORK"]), "$PREFIX", local.given["PREFIX"]), "$PROJECT_ID", local.given["PROJECT_ID"]) }
-  settings = { for name, value in local.first : name => replace(replace(value, "$PREFIX", local.given["PREFIX"]), "$PROJECT_ID", local.given["PROJECT_ID"]) }
+  # Defaults may name these two settings.
+  settings = { for name, value in local.given : name => replace(replace(value, "$PREFIX", local.given["PREFIX"]), "$PROJECT_ID", local.given["PROJECT_ID"]) }
+  prefix   = local.settings["PREFIX"]
 
   file  = file("${path.module}/../../../lib/checks.txt")
   kinds = { for found in regexall("(?m)^kind +([a-z]+) +(\\S+) +(.*)$", local.file) : found[0] => { pattern = found[1], accepted = found[2] } }
@@ -41,6 +41,8 @@ locals {
   at_most = regexall("(?m)^at-most ([A-Z_]+) ([A-Z_]+)$", local.file)
   modes   = split(",", local.settings["API_AUTH_MODES"])
   readers = [for mode in ["jwt", "cloud-run-iam", "google-oauth"] : mode if contains(local.modes, mode)]
+  named   = regexall("(?m)^named ([A-Z_]+) ([A-Z_]+) (.*)$", local.file)
+  egress  = { for found in regexall("(?m)^egress ([a-z]+) (.*)$", local.file) : found[0] => found[1] }
   numbers = { for name, value in local.settings : name => try(tonumber(value), 0) }
 
   # Both ranges as the numbers of their first address and of their addresses.
@@ -53,6 +55,14 @@ locals {
   }
   subnet   = local.ranges["SUBNET_RANGE"]
   database = local.ranges["DATABASE_RANGE"]
+  # As owns_cluster in settings.sh, and unknown_addresses in checks.sh.
+  owns_cluster = local.settings["DATABASE_HOST"] == "" && (local.settings["ALLOYDB_CLUSTER"] == local.prefix || startswith(local.settings["ALLOYDB_CLUSTER"], "${local.prefix}-"))
+  unknown_addresses = (
+    contains(["proxy", "public"], local.settings["DATABASE_CONNECTION"]) && local.settings["DATABASE_HOST"] != "" || length(setintersection(["DATABASE_CONNECTION", "DATABASE_HOST"], local.refused)) > 0 ? "" :
+    local.settings["DATABASE_HOST"] != "" ? (can(regex("^(?:${local.kinds["address"].pattern})$", local.settings["DATABASE_HOST"])) ? "" : "host") :
+    local.settings["DATABASE_CONNECTION"] == "psc" ? (local.settings["SUBNET"] == local.prefix ? "" : "subnet") :
+    local.settings["DATABASE_CONNECTION"] == "public" || local.owns_cluster ? "" : "cluster"
+  )
   # As planned_connections in settings.sh.
   connections = (local.numbers["API_MAX"] + local.numbers["GRPC_MAX"]) * (local.numbers["API_POOL"] + 1) + local.numbers["DISPATCHER_MAX"] * (local.numbers["DISPATCHER_POOL"] + 1) + local.numbers["WORKER_MAX"] * local.numbers["WORKER_POOL"] + 2
 
@@ -61,6 +71,8 @@ locals {
     [for name in local.refused : "${name} must be ${local.checks[name].accepted}, not ${coalesce(local.settings[name], "empty")}" if !contains(local.formed, name)],
     [for rule in local.needs : "${rule[0]}=${rule[1]} needs ${rule[2]}, ${rule[3]}" if contains(split(",", local.settings[rule[0]]), rule[1]) && local.settings[rule[2]] == "" && !(startswith(rule[2], "API_JWT_") && can(local.variables["api"]["JWT_ISSUERS"]))],
     [for rule in local.refuses : "${rule[0]}=${rule[1]} does not go with ${rule[2]}: ${rule[3]}" if local.settings[rule[0]] == rule[1] && local.settings[rule[2]] != ""],
+    [for rule in local.named : "${rule[0]}=${local.settings[rule[0]]} needs ${rule[1]}, ${rule[2]}, not ${local.prefix}" if !contains(local.refused, rule[0]) && local.settings[rule[0]] != local.prefix && local.settings[rule[1]] == local.prefix],
+    local.settings["DATABASE_EGRESS"] == "" && local.unknown_addresses != "" ? [local.egress[local.unknown_addresses]] : [],
     [for rule in local.at_most : "${rule[0]} must be at most ${rule[1]}, which is ${local.settings[rule[1]]}, not ${local.settings[rule[0]]}" if local.numbers[rule[0]] > local.numbers[rule[1]] && length(setintersection(rule, local.refused)) == 0],
     length(local.readers) > 1 ? ["API_AUTH_MODES must not combine ${join(" and ", local.readers)}, which use the same header"] : [],
     contains(local.modes, "none") && length(local.modes) > 1 ? ["API_AUTH_MODES must not combine none with other modes: none lets anyone call"] : [],
@@ -74,8 +86,8 @@ locals {
 }
 
 output "accepted" {
-  description = "Settings, variables of each service, and how many connections they may open."
-  value       = { settings = local.settings, variables = local.variables, connections = local.connections }
+  description = "Settings, variables of each service, how many connections they may open, and whether the cluster belongs to this deployment."
+  value       = { settings = local.settings, variables = local.variables, connections = local.connections, owns_cluster = local.owns_cluster }
 
   precondition {
     condition     = length(local.problems) == 0
