@@ -3,6 +3,7 @@
 locals {
   dispatcher_url = "https://${local.prefix}-dispatcher-${data.google_project.this.number}.${local.region}.run.app"
   pods           = module.inventory.pods
+  images_missing = "API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…), or WORKER_IMAGE alone with AGENT_DIR or IMAGES_FROM=source: README.md says how to read them from the registry."
 }
 
 resource "google_cloud_run_v2_service" "all" {
@@ -139,5 +140,12 @@ resource "google_cloud_run_v2_service" "all" {
       }
     }
   }
-  depends_on = [google_secret_manager_secret_iam_member.all, google_project_iam_member.all, google_compute_firewall.all]
+  lifecycle {
+    # The first steps of README.md come before there are images. The settings have none but those by digest.
+    precondition {
+      condition     = alltrue([for container in local.pods[each.value].containers : container.image != ""])
+      error_message = local.images_missing
+    }
+  }
+  depends_on = [google_secret_manager_secret_iam_member.all, google_project_iam_member.all, google_compute_subnetwork.all, google_compute_firewall.all]
 }

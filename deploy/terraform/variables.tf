@@ -6,10 +6,6 @@ variable "settings" {
     condition     = contains(keys(var.settings), "PROJECT_ID")
     error_message = "PROJECT_ID is required."
   }
-  validation {
-    condition     = alltrue([for name in lookup(var.settings, "AGENT_DIR", "") == "" ? ["API_IMAGE", "WORKER_IMAGE"] : ["WORKER_IMAGE"] : can(regex("@sha256:[0-9a-f]{64}$", var.settings[name]))])
-    error_message = "API_IMAGE and WORKER_IMAGE must be images by digest (…@sha256:…). With AGENT_DIR, WORKER_IMAGE is the one image of the agent."
-  }
 }
 
 variable "env" {

@@ -87,8 +87,12 @@ resource "google_cloud_run_v2_worker_pool" "all" {
   }
   lifecycle {
     ignore_changes = [scaling[0].manual_instance_count]
+    precondition {
+      condition     = alltrue([for container in local.pods[each.value].containers : container.image != ""])
+      error_message = local.images_missing
+    }
   }
-  depends_on = [google_secret_manager_secret_iam_member.all, google_project_iam_member.all, google_compute_firewall.all]
+  depends_on = [google_secret_manager_secret_iam_member.all, google_project_iam_member.all, google_compute_subnetwork.all, google_compute_firewall.all]
 }
 
 # Terraform creates the job. gcloud run jobs execute runs it, before new services are deployed: see README.md.
@@ -162,5 +166,11 @@ resource "google_cloud_run_v2_job" "all" {
       }
     }
   }
-  depends_on = [google_secret_manager_secret_iam_member.all, google_project_iam_member.all, google_compute_firewall.all]
+  lifecycle {
+    precondition {
+      condition     = alltrue([for container in local.pods[each.value].containers : container.image != ""])
+      error_message = local.images_missing
+    }
+  }
+  depends_on = [google_secret_manager_secret_iam_member.all, google_project_iam_member.all, google_compute_subnetwork.all, google_compute_firewall.all]
 }

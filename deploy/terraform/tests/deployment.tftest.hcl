@@ -104,10 +104,10 @@ run "variables" {
   }
 }
 
-run "refuses_tags" {
+run "needs_images" {
   command = plan
   variables {
-    settings = { PROJECT_ID = "my-project", API_IMAGE = "registry/api:1", WORKER_IMAGE = "registry/worker:1" }
+    settings = { PROJECT_ID = "my-project", DATABASE_HOST = "10.50.0.3" }
   }
-  expect_failures = [var.settings]
+  expect_failures = [google_cloud_run_v2_service.all, google_cloud_run_v2_worker_pool.all, google_cloud_run_v2_job.all]
 }

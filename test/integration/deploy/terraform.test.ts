@@ -36,6 +36,17 @@ describe('deploy/terraform', () => {
     }
     assert.deepEqual(others, ['google_project_service']);
   });
+
+  test('starts services, pool and job in their subnet, and only with images', () => {
+    const runs = readResources().filter(({ blocks }) => blocks.some(({ type }) => type === 'template'));
+    assert.equal(runs.length, 3);
+    for (const { attributes, blocks } of runs) {
+      assert.match(attributes.get('depends_on') ?? '', /google_compute_subnetwork\.all/);
+      const [lifecycle] = blocks.filter(({ type }) => type === 'lifecycle');
+      const [precondition] = lifecycle!.blocks.filter(({ type }) => type === 'precondition');
+      assert.match(precondition?.attributes.get('condition') ?? '', /container\.image != ""/);
+    }
+  });
 });
 
 describe('parseHcl', () => {
