@@ -73,11 +73,11 @@ resource "google_storage_bucket_iam_member" "all" {
   depends_on = [google_service_account.all]
 }
 
-# Authoritative: who is not in the settings may not call. A service whose check is off needs no members.
+# Authoritative: who is not in the settings may not call. A service that has no members has no binding, which each plan would create again.
 resource "google_cloud_run_v2_service_iam_binding" "all" {
-  for_each = toset(local.names["run services"])
+  for_each = { for grant in local.grants : grant.resource => grant.member... if grant.kind == "service" }
   location = local.region
-  name     = google_cloud_run_v2_service.all[each.value].name
+  name     = google_cloud_run_v2_service.all[each.key].name
   role     = "roles/run.invoker"
-  members  = [for grant in local.grants : grant.member if grant.kind == "service" && grant.resource == each.value]
+  members  = each.value
 }

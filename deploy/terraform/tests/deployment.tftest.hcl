@@ -104,6 +104,22 @@ run "variables" {
   }
 }
 
+run "receiver" {
+  command = plan
+  variables {
+    receiver = true
+  }
+
+  assert {
+    condition     = contains(keys(google_cloud_run_v2_service.all), "longhaul-receiver")
+    error_message = "The receiver is a service."
+  }
+  assert {
+    condition     = keys(google_cloud_run_v2_service_iam_binding.all) == ["longhaul-api", "longhaul-dispatcher"]
+    error_message = "A service without members has no binding."
+  }
+}
+
 run "needs_images" {
   command = plan
   variables {
