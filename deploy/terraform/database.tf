@@ -58,7 +58,7 @@ resource "google_alloydb_cluster" "all" {
   initial_user {
     user                = "postgres"
     password_wo         = ephemeral.google_secret_manager_secret_version.admin[each.value].secret_data
-    password_wo_version = 1
+    password_wo_version = tonumber(lookup(var.secret_versions, "admin", "1"))
   }
   depends_on = [google_service_networking_connection.all]
 }

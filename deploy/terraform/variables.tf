@@ -15,13 +15,13 @@ variable "env" {
 }
 
 variable "secret_versions" {
-  description = "The versions of the database passwords that the services use, by service, once they have been rotated: { api = \"2\" }."
+  description = "The versions of the database passwords that the services and the migration (admin, the user postgres) use, once there are others than the first: { api = \"2\" }."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for name, version in var.secret_versions : contains(["api", "worker", "dispatcher"], name) && can(regex("^([1-9][0-9]*|latest)$", version))])
-    error_message = "secret_versions must have the numbers of versions, or latest, by api, worker and dispatcher."
+    condition     = alltrue([for name, version in var.secret_versions : contains(["api", "worker", "dispatcher", "admin"], name) && can(regex("^[1-9][0-9]*$", version))])
+    error_message = "secret_versions must have the numbers of versions by api, worker, dispatcher and admin."
   }
 }
 

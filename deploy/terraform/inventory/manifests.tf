@@ -46,7 +46,7 @@ locals {
       RECEIVER_ARGS          = local.agent ? "webhooks" : "services/cli/main.ts, webhooks"
       API_KEYS_VALUE         = local.settings["API_KEYS_SECRET"] == "" ? "" : "sm://projects/${local.settings["PROJECT_ID"]}/secrets/${local.settings["API_KEYS_SECRET"]}/versions/latest"
       AUTH_PROXY_QUIT_URL    = local.proxied ? "http://127.0.0.1:9091/quitquitquit" : ""
-      ADMIN_PASSWORD_VERSION = "1"
+      ADMIN_PASSWORD_VERSION = lookup(var.secret_versions, "admin", "1")
       ALERT_CHANNELS         = ""
       PUBLIC_URL             = local.settings["PUBLIC_URL"] != "" ? local.settings["PUBLIC_URL"] : local.api_url
       API_EXTRA              = local.extra["api"]
@@ -89,7 +89,7 @@ locals {
 }
 
 variable "secret_versions" {
-  description = "The versions of the passwords that the services use, by service, once they have been rotated."
+  description = "The versions of the passwords that the services and the migration (admin) use, once there are others than the first."
   type        = map(string)
 }
 

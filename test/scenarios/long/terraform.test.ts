@@ -22,6 +22,7 @@ interface Inventory {
 
 interface PodContainer {
   name: string;
+  env: { name: string; valueFrom?: object }[];
   after: string[];
   startup: object[];
   live: object[];
@@ -39,6 +40,7 @@ async function evaluate(
   settings: Record<string, string>,
   receiver = false,
   variables: Record<string, Record<string, string>> = {},
+  versions: Record<string, string> = {},
 ): Promise<Inventory> {
   const dir = createTempDir(t);
   const env = {
@@ -54,7 +56,7 @@ async function evaluate(
     project_number: '123456789012',
     env: toLiteral(variables),
     receiver: String(receiver),
-    secret_versions: '{}',
+    secret_versions: JSON.stringify(versions),
     values: JSON.stringify({ database_address: '10.21.0.2', deploy_id: '100000000000000000001' }),
   };
   const flags = Object.entries(inputs).map(([name, value]) => `-var=${name}=${value}`);
@@ -266,11 +268,19 @@ describe('deploy/terraform', { skip: !isInstalled && 'terraform is not installed
       );
   });
 
+  test('logs the migration in with the version of the password that is set', async (t) => {
+    const { pods } = await evaluate(t, { PREFIX: 'staging' }, false, {}, { admin: '2' });
+    const [service] = pods['staging-migrate']!.containers;
+    const [password] = service!.env.filter(({ name }) => name === 'ALLOY_DB_PASS');
+    const secretKeyRef = { name: 'staging-alloy_db_admin_pass', key: '2' };
+    assert.deepEqual(password, { name: 'ALLOY_DB_PASS', valueFrom: { secretKeyRef } });
+  });
+
   test('accepts what the scripts accept', async (t) => {
+    for (const settings of fitting) await evaluate(t, settings);
     for (let round = 0; round < 3; round++) {
       const right = Object.entries(accepted).filter(([, values]) => values[round] !== undefined);
       await evaluate(t, Object.fromEntries(right.map(([name, values]) => [name, values[round]!])));
     }
   });
 });
-    for (const settings of fitting) await evaluate(t, settings);
