@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
@@ -257,5 +257,13 @@ describe('a release', () => {
     assert.deepEqual([unchecked.code, open.code, fake.takeChanges()], [1, 1, []]);
     writeFileSync(path.join(fake.dir, 'longhaul-dispatcher/invokers'), '');
     assert.equal((await prepare('google-oauth')).code, 0);
+    fake.takeChanges();
+
+    rmSync(path.join(fake.dir, 'longhaul-api/public'));
+    writeFileSync(path.join(fake.dir, 'longhaul-api/invokers'), 'allAuthenticatedUsers\n');
+    const accounts = await prepare('none');
+    assert.match(accounts.errors, /anyone may call longhaul-api.*\n.*--member=allAuthenticatedUsers/);
+    assert.deepEqual([accounts.code, fake.takeChanges()], [1, []]);
+    assert.equal((await prepare('cloud-run-iam')).code, 0);
   });
 });
