@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { deployment } from '../../../build/files.ts';
 import { agentDir, projectDir } from '../../support/deploy/project.ts';
-import { runScript } from '../../support/deploy/scripts.ts';
+import { dryRun, runScript } from '../../support/deploy/scripts.ts';
 import { readGrants } from '../../tools/access/matrix.ts';
 
 describe('accounts of builds', () => {
@@ -66,6 +66,45 @@ describe('accounts of builds', () => {
     };
     const scripts = steps.map(({ args }) => args.join('\n'));
     for (const script of scripts) assert.doesNotMatch(script, /\bnpm\b|\bnode\b/);
+  });
+});
+
+describe('builds', () => {
+  /** Submitted by the scripts, and by the triggers of the guide: configuration, region and substitutions. */
+  async function readSubmitted(env: Record<string, string>) {
+    const commands = [
+      ...(await dryRun('deploy.sh', env, ['images'])),
+      ...(await dryRun('release.sh', env, ['1.2.3'])),
+    ];
+    return commands.map(({ words }) => words).filter((words) => words[1] === 'builds');
+  }
+  function readTriggers(): string[][] {
+    const guide = readFileSync(path.join(projectDir, 'docs/operate/deploy.md'), 'utf8').replaceAll(
+      '\\\n',
+      '',
+    );
+    return [...guide.matchAll(/^gcloud builds triggers create .*$/gm)].map(([line]) => line.split(/ +/));
+  }
+  const readFlag = (words: readonly string[], flag: string) =>
+    words.find((word) => word.startsWith(`--${flag}=`))?.slice(flag.length + 3) ?? '';
+
+  // gcloud builds submit: key "_X" in the substitution data is not matched in the template.
+  test('refer to each of their substitutions, and get each that is required', async () => {
+    const modes = [{}, { AGENT_DIR: agentDir }, { IMAGES_FROM: 'source' }];
+    const submitted = (await Promise.all(modes.map(readSubmitted))).flat();
+    const triggers = readTriggers();
+    assert.deepEqual([submitted.length, triggers.length], [12, 3]);
+    for (const words of [...submitted, ...triggers]) {
+      const config = readFlag(words, 'config') || path.join(projectDir, readFlag(words, 'build-config'));
+      const { substitutions = {}, ...template } = parse(readFileSync(config, 'utf8')) as {
+        substitutions?: Record<string, string>;
+      };
+      const pairs = readFlag(words, 'substitutions').split(',').filter(Boolean);
+      const values = { ...substitutions, ...Object.fromEntries(pairs.map((pair) => pair.split(/=(.*)/s))) };
+      const used = JSON.stringify(template).match(/(?<=(?<!\$)(?:\$\$)*\$\{?)_[A-Z_0-9]+/g) ?? [];
+      assert.deepEqual([...new Set(used)].sort(), Object.keys(values).sort(), config);
+      assert.ok(!Object.values(values).includes('required'), words.join(' '));
+    }
   });
 });
 

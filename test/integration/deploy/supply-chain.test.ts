@@ -73,7 +73,7 @@ describe('scan of images', () => {
       assert.equal(code, 1);
       assert.match(
         output,
-        new RegExp(`api:1 has vulnerabilities that are refused:\n${severity}\tCVE-2026-2\n$`),
+        new RegExp(`api:1 has vulnerabilities that are refused\\. .*\n${severity}\tCVE-2026-2\n$`),
       );
     }
   });
