@@ -102,7 +102,7 @@ for name in api worker dispatcher migrator check build deploy tasks scheduler pu
   delete_if_exists iam service-accounts describe "$(account $name)" -- iam service-accounts delete "$(account $name)"
 done
 for name in check images deploy; do
-  delete_if_exists builds triggers describe "$PREFIX-$name" --region="$REGION" -- builds triggers delete "$PREFIX-$name" --region="$REGION"
+  delete_if_exists builds triggers describe "$PREFIX-$name" --region="${BUILD_REGION:-$REGION}" -- builds triggers delete "$PREFIX-$name" --region="${BUILD_REGION:-$REGION}"
 done
 if [[ $DATABASE_CONNECTION == psc && -z $DATABASE_HOST ]]; then
   delete_if_exists compute forwarding-rules describe "$PREFIX-database" --region="$REGION" -- compute forwarding-rules delete "$PREFIX-database" --region="$REGION"

@@ -127,6 +127,8 @@ read_settings
 # For the workers: NAME=secret, comma-separated. The secrets exist already, and are pinned to their newest version.
 : "${WORKER_SECRETS:=}"
 
+# The region of the builds, if the project may not build in REGION: see docs/operate/deploy.md. Default: REGION.
+: "${BUILD_REGION:=}"
 # Scans of images. Severities that fail a build, and findings that do not, because they have been assessed:
 # CVE-2026-1234|CVE-2026-5678.
 : "${REFUSED_SEVERITIES:=HIGH|CRITICAL}"

@@ -167,15 +167,18 @@ newest_image() {
 # submit <account> <folder of the sources> <configuration file> [substitutions]: runs a build as an account, and waits for it. Its
 # steps run images by digest: those of the file, or else those that their tags have now.
 submit() {
-  local config=$3
+  local config=$3 region=${BUILD_REGION:-$REGION}
   if [[ $DRY_RUN != true ]]; then
     config=$WORK/$(basename "$3")
     pin "$3" >"$config" || fail "$3 is not submitted, because an image of its steps has no digest"
     sed -n 's/^[ -]*name: \(.*@sha256:.*\)$/# runs \1/p' "$config" | sort -u
   fi
   await_grants
-  change builds submit "$2" --config="$config" --region="$REGION" --gcs-source-staging-dir="gs://$BUILD_BUCKET/source" \
-    --service-account="projects/$PROJECT_ID/serviceAccounts/$(account "$1")" ${4:+--substitutions="$4"}
+  # gcloud does not print the logs of these builds, which are in Cloud Logging.
+  change builds submit "$2" --config="$config" --region="$region" --gcs-source-staging-dir="gs://$BUILD_BUCKET/source" \
+    --service-account="projects/$PROJECT_ID/serviceAccounts/$(account "$1")" ${4:+--substitutions="$4"} ||
+    fail "the build $(basename "$3") was refused or failed, as gcloud says above. If it does not run in $region because of restrictions, set BUILD_REGION. The log of the newest build:
+  gcloud beta builds log \"\$(gcloud builds list --region=$region --project=$PROJECT_ID --limit=1 --format='value(id)')\" --region=$region --project=$PROJECT_ID"
 }
 
 scan_settings() {

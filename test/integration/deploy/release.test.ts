@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { deployment } from '../../../build/files.ts';
-import { agentDir, projectDir } from '../../support/deploy/project.ts';
+import { agentDir, createFakeProject, projectDir } from '../../support/deploy/project.ts';
 import { dryRun, runScript } from '../../support/deploy/scripts.ts';
 import { readGrants } from '../../tools/access/matrix.ts';
 
@@ -105,6 +105,23 @@ describe('builds', () => {
       assert.deepEqual([...new Set(used)].sort(), Object.keys(values).sort(), config);
       assert.ok(!Object.values(values).includes('required'), words.join(' '));
     }
+  });
+
+  test('run in BUILD_REGION, and not in that of the services', async () => {
+    const submitted = await readSubmitted({ REGION: 'europe-west4', BUILD_REGION: 'europe-west1' });
+    for (const words of submitted) assert.equal(readFlag(words, 'region'), 'europe-west1');
+    assert.match(readFlag(submitted[0]!, 'substitutions'), /^_REPOSITORY=europe-west4-docker/);
+    assert.match(readFlag(submitted.at(-1)!, 'substitutions'), /,_REGION=europe-west4,/);
+  });
+
+  test('name the command that shows the log when one fails', async (t) => {
+    const fake = createFakeProject(t);
+    const bin = path.join(fake.dir, 'bin');
+    const env = { PATH: `${bin}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir, FAKE_BUILD_FAILS: 'yes' };
+    const { code, errors } = await runScript('deploy.sh', ['images'], env);
+    assert.equal(code, 1);
+    assert.match(errors, /the build images\.yaml was refused or failed.*set BUILD_REGION/);
+    assert.match(errors, /\n {2}gcloud beta builds log "\$\(gcloud builds list --region=us-central1 /);
   });
 });
 

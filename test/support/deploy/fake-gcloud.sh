@@ -122,7 +122,7 @@ case $line in
   'alloydb users list') ls "$resources" | sed -n 's/^alloydb users //p' ;;
   'alloydb instances describe '*ipAddress*) ;;
   'artifacts docker images list '*) if [[ -f $resources/built ]]; then echo "sha256:$(printf '%064d' "$(cat "$resources/built")")"; fi ;;
-  'builds submit '*) changes; printf '%s' "${FAKE_BUILT:-1}" >"$resources/built" ;;
+  'builds submit '*) changes; [[ -z ${FAKE_BUILD_FAILS:-} ]] || exit 1; printf '%s' "${FAKE_BUILT:-1}" >"$resources/built" ;;
   'run jobs list')
     if [[ -n ${FAKE_JOBS:-} ]]; then exit 1; fi
     cat "$resources/contracted ${filter#metadata.name=}" 2>/dev/null || true

@@ -90,6 +90,7 @@ export const refused: Record<string, readonly string[]> = {
   PUBLIC_URL: ['agent.example.com', 'ftp://x'],
   TRUSTED_PROXIES: ['0', 'all'],
   WORKER_SECRETS: ['TOKEN', 'TOKEN=a/b', '1=x'],
+  BUILD_REGION: ['global', 'us-central1,us-west2'],
   REFUSED_SEVERITIES: ['high', 'HIGH,CRITICAL'],
   ACCEPTED_VULNERABILITIES: ['CVE-1,CVE-2', '.*'],
   BUILD_BUCKET: ['gs://bucket', 'Bucket'],
@@ -130,6 +131,7 @@ export const accepted: Record<string, readonly string[]> = {
   AGENT_FILE: ['agent.yaml', 'docs/agents/orders.yaml'],
   SECRET_LOCATIONS: ['', 'europe-west4,europe-west1'],
   WORKER_SECRETS: ['', 'TOKEN=orders-token,KEY=key_1'],
+  BUILD_REGION: ['', 'europe-west1'],
   REFUSED_SEVERITIES: ['HIGH|CRITICAL', 'none', 'LOW'],
   ACCEPTED_VULNERABILITIES: ['none', 'CVE-2026-1234|GHSA-a1b2-c3d4-e5f6'],
 };
