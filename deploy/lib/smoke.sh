@@ -70,8 +70,10 @@ run_smoke() {
       fail "the secret $SMOKE_SECRET cannot be read: run SMOKE_SECRET=$SMOKE_SECRET deploy/deploy.sh secrets"
     if [[ $credential == eyJ*.*.* ]]; then SMOKE_TOKEN=$credential; else SMOKE_API_KEY=$credential; fi
   fi
-  # The step receiver of deploy.sh is optional.
-  receiver=$(query '' run services describe "$PREFIX-receiver" --region="$REGION" --format='value(status.url)') || receiver=''
+  # The step receiver of deploy.sh is optional. The receiver accepts only webhooks to its last argument, --address: status.url may
+  # be another one of its addresses.
+  receiver=$(query '' run services describe "$PREFIX-receiver" --region="$REGION" --format='value(spec.template.spec.containers[0].args)') || receiver=''
+  receiver=${receiver##*;}
   show deploy/smoke.sh "$NEXT_URL" ${receiver:+"$receiver"}
   if [[ $DRY_RUN == true ]]; then return; fi
   export SMOKE_INVOKER SMOKE_TOKEN SMOKE_API_KEY

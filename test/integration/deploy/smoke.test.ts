@@ -210,6 +210,28 @@ describe('the step smoke', { skip }, () => {
     assert.equal(code, 1);
     assert.match(errors, /Cloud Run answered, and not the api, with status 403: .*Error: Forbidden/);
   });
+
+  // The receiver refuses webhooks to another one of its addresses.
+  test('sends the webhook to the address that the receiver was started with', async (t) => {
+    const messages: string[] = [];
+    const server = createServer((request, response) => {
+      void text(request).then((body) => {
+        messages.push(body);
+        const task = {
+          id: '00000000-0000-4000-8000-000000000000',
+          status: { state: 'TASK_STATE_COMPLETED' },
+        };
+        const got = { verified: 1, settled: true };
+        response.end(JSON.stringify(request.method === 'GET' ? got : { result: { task, ...task } }));
+      });
+    });
+    const url = await listen(t, server);
+    const fake = createCloudRun(t);
+    fake.set('2', ['1:100', '1:100', '1:100']);
+    const { output, errors } = await fake.run('smoke', { FAKE_URL: url, FAKE_RECEIVER: `${url}/` });
+    assert.match(output, /smoke: 1 webhooks arrived with valid signatures/, errors);
+    assert.ok(messages[0]!.includes(`"taskPushNotificationConfig":{"url":"${url}/"}`), messages[0]);
+  });
 });
 
 describe('a release', () => {

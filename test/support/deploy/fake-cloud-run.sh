@@ -2,8 +2,9 @@
 # A fake gcloud for rollouts. $FAKE_PROJECT has a folder for each service and for the worker pool, with the files latest (number of the
 # newest revision), tag (the one behind the tag next), shares (lines REVISION PERCENT), labels (NAME=VALUE,…, of the newest
 # revision), for a pool instances, and for a service that anyone may call "public" or a line in "invokers". The api has the modes
-# $FAKE_MODES, and is at $FAKE_URL; $FAKE_IDENTITY, $FAKE_ACCESS and $FAKE_SECRET are tokens and a secret. The labels of the job are in job-labels. Each command that
-# changes something is logged to "changes". A command that matches the pattern $FAKE_FAILURE fails; $FAKE_HANGS waits.
+# $FAKE_MODES, and is at $FAKE_URL; $FAKE_IDENTITY, $FAKE_ACCESS and $FAKE_SECRET are tokens and a secret. $FAKE_RECEIVER is the argument
+# --address of a receiver. The labels of the job are in job-labels. Each command that changes something is logged to "changes". A command
+# that matches the pattern $FAKE_FAILURE fails; $FAKE_HANGS waits.
 set -euo pipefail
 
 printf '%s\037' "$@" >>"$FAKE_PROJECT/calls"
@@ -37,7 +38,10 @@ case $line in
     printf '[{"metadata":{"name":"%s","annotations":{"run.googleapis.com/invoker-iam-disabled": "%s"}}}]\n' "$name" "$disabled"
     ;;
   'run services get-iam-policy '*) cat "$target/invokers" 2>/dev/null || true ;;
-  'run services describe longhaul-receiver '*) exit 1 ;;
+  'run services describe longhaul-receiver '*)
+    [[ -n ${FAKE_RECEIVER:-} && $line == *'.args)'* ]] || exit 1
+    echo "webhooks;receive;--address;$FAKE_RECEIVER"
+    ;;
   'auth print-identity-token '*) printf '%s' "$line" >"$FAKE_PROJECT/identity"; echo "${FAKE_IDENTITY:-}" ;;
   'auth print-access-token '*) echo "${FAKE_ACCESS:-}" ;;
   'secrets versions access '*) printf '%s' "${FAKE_SECRET:-}" ;;
