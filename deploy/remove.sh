@@ -125,7 +125,8 @@ if owns_cluster; then
 else
   say 'keeping the database, which deploy.sh did not create'
 fi
-for name in database nothing-else; do
+# The rule endpoint is that of docs/operate/deploy.md.
+for name in database google-apis endpoint nothing-else; do
   delete_if_exists compute firewall-rules describe "$PREFIX-$name" -- compute firewall-rules delete "$PREFIX-$name"
 done
 if [[ $SUBNET == "$PREFIX" ]]; then

@@ -14,7 +14,7 @@ read_settings
 : "${PREFIX:=longhaul}"                       # name prefix of every resource
 
 # Network. Each Cloud Run instance needs addresses of the subnet: a /24 is enough for about 120 instances. To use an
-# existing network, set NETWORK and SUBNET: the script adds two firewall rules, and neither creates nor removes them.
+# existing network, set NETWORK and SUBNET: the script adds three firewall rules, and neither creates nor removes them.
 : "${NETWORK:=$PREFIX}"
 : "${SUBNET:=$PREFIX}"
 : "${SUBNET_RANGE:=10.20.0.0/24}"

@@ -24,8 +24,8 @@ elif [[ -z $egress ]]; then
       fail "DATABASE_RANGE_NAME must be a range for private services access (VPC_PEERING) of the network $NETWORK, not $DATABASE_RANGE_NAME${found:+ ($found)}: gcloud compute addresses list --global lists them"
   fi
 fi
-# Egress is allowed only to AlloyDB: a second line of defence behind the SSRF guard for webhooks. A public address is
-# reached through the internet, which the rules do not concern.
+# Egress is allowed only to AlloyDB and, in an existing network, to Google's APIs: a second line of defence behind the SSRF
+# guard for webhooks. A public address is reached through the internet, which the rules do not concern.
 rule=("$PREFIX-database" --rules=tcp:5432,tcp:5433 --destination-ranges="$egress")
 if [[ $DATABASE_CONNECTION == public ]]; then
   say 'DATABASE_CONNECTION is public: no rule allows egress to the database'
@@ -34,6 +34,13 @@ elif ! exists compute firewall-rules describe "$PREFIX-database"; then
     --target-tags="$PREFIX" --priority=1000
 elif [[ $(query '' compute firewall-rules describe "$PREFIX-database" --format='value(destinationRanges.list())') != "$egress" ]]; then
   change compute firewall-rules update "${rule[@]}"
+fi
+# The DNS of an existing network may have Google's APIs at private.googleapis.com or restricted.googleapis.com, whose addresses
+# Cloud Run counts as private.
+if [[ $NETWORK != "$PREFIX" ]]; then
+  ensure compute firewall-rules describe "$PREFIX-google-apis" -- \
+    compute firewall-rules create "$PREFIX-google-apis" --network="$NETWORK" --direction=EGRESS --action=ALLOW \
+    --rules=tcp:443 --destination-ranges=199.36.153.8/30,199.36.153.4/30 --target-tags="$PREFIX" --priority=1000
 fi
 ensure compute firewall-rules describe "$PREFIX-nothing-else" -- \
   compute firewall-rules create "$PREFIX-nothing-else" --network="$NETWORK" --direction=EGRESS --action=DENY \

@@ -28,25 +28,34 @@ locals {
   )
 }
 
-# Egress is allowed only to AlloyDB: a second line of defence behind the SSRF guard for webhooks.
+# Egress is allowed only to AlloyDB and, in an existing network, to Google's APIs: a second line of defence behind the SSRF guard for webhooks.
+locals {
+  rules = {
+    database    = { ranges = local.database_ranges, ports = ["5432", "5433"] }
+    google-apis = { ranges = ["199.36.153.8/30", "199.36.153.4/30"], ports = ["443"] }
+    # Without ports, everything is denied.
+    nothing-else = { ranges = ["0.0.0.0/0"], ports = [] }
+  }
+}
+
 resource "google_compute_firewall" "all" {
-  for_each           = toset(local.names["compute firewall-rules"])
-  name               = each.value
+  for_each           = { for name in local.names["compute firewall-rules"] : name => local.rules[trimprefix(name, "${local.prefix}-")] }
+  name               = each.key
   network            = local.network
   direction          = "EGRESS"
-  priority           = endswith(each.value, "-database") ? 1000 : 65000
+  priority           = length(each.value.ports) > 0 ? 1000 : 65000
   target_tags        = [local.prefix]
-  destination_ranges = endswith(each.value, "-database") ? local.database_ranges : ["0.0.0.0/0"]
+  destination_ranges = each.value.ranges
 
   dynamic "allow" {
-    for_each = endswith(each.value, "-database") ? ["tcp"] : []
+    for_each = length(each.value.ports) > 0 ? ["tcp"] : []
     content {
       protocol = allow.value
-      ports    = ["5432", "5433"]
+      ports    = each.value.ports
     }
   }
   dynamic "deny" {
-    for_each = endswith(each.value, "-database") ? [] : ["all"]
+    for_each = length(each.value.ports) > 0 ? [] : ["all"]
     content {
       protocol = deny.value
     }

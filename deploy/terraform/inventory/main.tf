@@ -59,7 +59,7 @@ locals {
   names = {
     "compute networks"         = local.settings["NETWORK"] == local.prefix ? [local.prefix] : []
     "compute networks subnets" = local.settings["SUBNET"] == local.prefix ? [local.prefix] : []
-    "compute firewall-rules"   = concat(local.settings["DATABASE_CONNECTION"] == "public" ? [] : ["${local.prefix}-database"], ["${local.prefix}-nothing-else"])
+    "compute firewall-rules"   = concat(local.settings["DATABASE_CONNECTION"] == "public" ? [] : ["${local.prefix}-database"], local.settings["NETWORK"] == local.prefix ? [] : ["${local.prefix}-google-apis"], ["${local.prefix}-nothing-else"])
     "compute addresses"        = (local.owns_cluster && !local.psc && local.settings["DATABASE_RANGE_NAME"] == "") || (local.psc && local.settings["DATABASE_HOST"] == "") ? ["${local.prefix}-database"] : []
     "compute forwarding-rules" = local.psc && local.settings["DATABASE_HOST"] == "" ? ["${local.prefix}-database"] : []
     "iam service-accounts"     = [for name in keys(local.accounts) : "${local.prefix}-${name}"]

@@ -179,6 +179,7 @@ describe('DATABASE_CONNECTION', () => {
       created.map((line) => line.split(' ').slice(1, 5).join(' ')),
       [
         'compute firewall-rules create longhaul-database',
+        'compute firewall-rules create longhaul-google-apis',
         'compute firewall-rules create longhaul-nothing-else',
         'compute addresses create longhaul-database',
         'compute forwarding-rules create longhaul-database',

@@ -45,6 +45,7 @@ describe('remove.sh', () => {
       ...(await dryRun('deploy.sh', { ...settings, ...otherMode })),
       ...(await dryRun('deploy.sh', settings, ['receiver'])),
       ...(await dryRun('deploy.sh', { ...settings, DATABASE_CONNECTION: 'psc' })),
+      ...(await dryRun('deploy.sh', { NETWORK: 'corp', SUBNET: 'run' }, ['network'])),
     ];
     const replaced = commands.flatMap(({ words }) => {
       const at = words.indexOf('replace');

@@ -283,9 +283,10 @@ describe('deploy.sh', () => {
     const rules = lines.filter((line) => line.includes('firewall-rules create'));
     assert.deepEqual(
       rules.map((line) => /--network=(\S+)/.exec(line)?.[1]),
-      ['corp', 'corp'],
+      ['corp', 'corp', 'corp'],
     );
     assert.match(rules[0] ?? '', /--destination-ranges=10\.50\.0\.3\/32/);
+    assert.match(rules[1] ?? '', /google-apis .*=tcp:443 .*=199\.36\.153\.8\/30\\,199\.36\.153\.4\/30 /);
 
     const named = await runScript('deploy.sh', ['--dry-run', 'network'], { DATABASE_HOST: 'db.example.com' });
     assert.match(named.errors, /not an IPv4 address: set DATABASE_EGRESS/);
