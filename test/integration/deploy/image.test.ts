@@ -44,6 +44,7 @@ describe('images', () => {
         NODE_COMPILE_CACHE: '.compile-cache',
       });
       assert.ok(spec.user > 0);
+      assert.ok(!spec.packageManagers);
       for (const { from } of spec.copies) {
         assert.ok(from === 'node_modules' || isSentToBuilder(from), `.dockerignore excludes ${from}`);
       }

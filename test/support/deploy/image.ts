@@ -33,6 +33,8 @@ export interface ImageSpec {
   /** Commands that run as the image's user, after all files are in place. */
   runs: string[];
   user: number;
+  /** Whether npm and yarn of the base image stay. */
+  packageManagers: boolean;
   entrypoint: string[];
   command: string[];
 }
@@ -49,6 +51,7 @@ export function readDockerfile(name: string): ImageSpec {
     ownDirectories: [],
     runs: [],
     user: 0,
+    packageManagers: true,
     entrypoint: [],
     command: [],
   };
@@ -78,6 +81,13 @@ export function readDockerfile(name: string): ImageSpec {
       spec.ownDirectories.push(words.at(-1)!);
     } else if (instruction === 'RUN' && rest.startsWith('node ')) {
       spec.runs.push(rest);
+    } else if (
+      instruction === 'RUN' &&
+      stage === 'final' &&
+      rest.startsWith('rm -rf /usr/local/lib/node_modules')
+    ) {
+      // These are in the base image, which is not built here.
+      spec.packageManagers = false;
     } else if (instruction === 'COPY' && stage === 'final') {
       const to = words.at(-1)!;
       for (const from of words.slice(0, -1)) {
