@@ -14,6 +14,9 @@ import { isCompleted } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 
+/** What a command prints on stderr instead of an empty list. */
+const empty = 'the list is empty\n';
+
 const timeout = 150_000;
 const scripted = { AGENT_MODULE: scriptedAgent };
 const owner = ['--owner', 'key:alice'];
@@ -41,7 +44,7 @@ describe('the runbook', () => {
     await stack.start('api');
     const first = await send('say one');
     await untilPrinted(parts, 'longhaul ops backlog', /^turnsWaiting +1$/m);
-    assert.equal(await follow('longhaul ops workers'), '', 'no worker runs');
+    assert.equal(await follow('longhaul ops workers'), empty, 'no worker runs');
     const limit = 'deploy/admin.sh limits set OWNER concurrentTurns=100';
     const values = { OWNER: 'key:alice' };
     await follow(limit, { values: { ...values, 'concurrentTurns=100': 'concurrentTurns=1' } });
@@ -53,7 +56,7 @@ describe('the runbook', () => {
     await follow(limit, { values });
     await until(queued, isCompleted);
     await cancel(running);
-    assert.equal(await follow('longhaul ops versions'), '', 'the agent declares no version');
+    assert.equal(await follow('longhaul ops versions'), empty, 'the agent declares no version');
   });
 
   walk('reconciler-lag', 'no process finds late turns', scripted, async (parts) => {
@@ -68,7 +71,7 @@ describe('the runbook', () => {
     await stack.start('worker');
     await until(stalled, isCompleted);
     await until(overdue, ({ status }) => status.state === 'TASK_STATE_FAILED');
-    for (const kind of ['stalled', 'overdue']) assert.equal(await follow(`longhaul ops work ${kind}`), '');
+    for (const kind of ['stalled', 'overdue']) assert.equal(await follow(`longhaul ops work ${kind}`), empty);
   });
 
   walk('outbox-stalled', 'Pub/Sub is down', scripted, async ({ stack, send, until }) => {
@@ -114,7 +117,7 @@ describe('the runbook', () => {
     assert.match(await follow(`${redeliver} --dry-run`, about), /^[1-9]\d* would be delivered/);
     await follow(redeliver, about);
     await receiver.match(/TASK_STATE_COMPLETED/);
-    await untilPrinted(parts, 'longhaul ops hosts', /^$/);
+    await untilPrinted(parts, 'longhaul ops hosts', /^the list is empty$/m);
     const { length } = receiver.received;
     await follow('longhaul webhooks test TASK', about);
     await receiver.count(length + 1);
@@ -192,7 +195,7 @@ describe('the runbook', () => {
     partner.answer(200);
     await follow('longhaul ops wake TASK', { values: { TASK: waiting } });
     await until(waiting, isCompleted);
-    assert.equal(await follow('longhaul ops work failing'), '');
+    assert.equal(await follow('longhaul ops work failing'), empty);
     await until(failed, ({ status }) => status.state === 'TASK_STATE_FAILED');
     const again = await follow('longhaul rerun TASK', { values: { TASK: failed }, more: owner });
     assert.match(again, new RegExp(`^${failed} started again as [\\w-]+`));
@@ -231,7 +234,7 @@ describe('the runbook', () => {
     await untilPrinted(parts, 'longhaul ops work parked', new RegExp(`^${task} `, 'm'));
     assert.match(await follow('longhaul ops models'), /^gemini-\S+ +[\d.]+ +1$/m);
     await until(task, isCompleted);
-    assert.equal(await follow('longhaul ops work parked'), '');
+    assert.equal(await follow('longhaul ops work parked'), empty);
   });
 
   const graceful = { ...scripted, WAKEUP_GRACE_SECONDS: '600' };
