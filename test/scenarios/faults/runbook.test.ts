@@ -14,7 +14,7 @@ import { isCompleted } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 
-/** What a command prints on stderr instead of an empty list. */
+/** The line on stderr that a command prints for an empty list. */
 const empty = 'the list is empty\n';
 
 const timeout = 150_000;
