@@ -19,6 +19,17 @@ source "$HERE/settings.sh"
 # shellcheck source=deploy/lib/common.sh
 source "$HERE/lib/common.sh"
 check_settings
+# Clusters have no labels, so the name says whose one is: longhaul-staging and longhaul-staging-restored belong to the prefix
+# longhaul-staging, if there is such a deployment.
+if owns_cluster; then
+  other=$ALLOYDB_CLUSTER
+  while [[ $other != "$PREFIX" ]]; do
+    if exists run services describe "$other-api" --region="$REGION"; then
+      fail "the cluster $ALLOYDB_CLUSTER belongs to another deployment, PREFIX=$other. Set ALLOYDB_CLUSTER to that of $PREFIX. Nothing was deleted"
+    fi
+    other=${other%-*}
+  done
+fi
 if [[ $DRY_RUN == false && $CONFIRMED == false ]]; then
   read -r -p "This deletes all tasks and secrets of $PREFIX in $PROJECT_ID. Type $PREFIX to continue: " answer
   [[ $answer == "$PREFIX" ]] || fail 'cancelled; nothing was deleted'

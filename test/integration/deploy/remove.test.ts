@@ -1,6 +1,6 @@
 /** remove.sh against a fake project: it deletes what deploy.sh and the guide create, and nothing else. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
@@ -115,5 +115,18 @@ describe('remove.sh', () => {
     assert.equal(readNames().length, 2 * (before.length - 1) + 1);
     await fake.run('remove.sh', ['--yes'], staging);
     assert.deepEqual(readNames(), before);
+  });
+
+  test('refuses the cluster of another deployment', async (t) => {
+    const fake = createFakeProject(t);
+    const resources = path.join(fake.dir, 'resources');
+    mkdirSync(resources);
+    writeFileSync(path.join(resources, 'run services longhaul-staging-api'), '');
+    for (const ALLOYDB_CLUSTER of ['longhaul-staging', 'longhaul-staging-restored'])
+      await assert.rejects(
+        fake.run('remove.sh', ['--yes'], { ALLOYDB_CLUSTER }),
+        /belongs to another deployment, PREFIX=longhaul-staging\. .* Nothing was deleted/,
+      );
+    assert.deepEqual(fake.takeChanges(), []);
   });
 });
