@@ -81,8 +81,8 @@ if [[ " ${steps[*]} " =~ \ (migrate|services|receiver)\  ]]; then check_kept ear
 if [[ " ${steps[*]} " =~ \ (alloydb|migrate|services)\  ]]; then check_database "${steps[@]}"; fi
 if [[ " ${steps[*]} " == *' monitoring '* && -n $TELEMETRY_ENDPOINT ]]; then check_alerts; fi
 
-# Whether the step images has built images.
-BUILT=false
+# Whether the step images has built images, and whether a step has set the variables of the manifests.
+BUILT=false READY=false
 for step in "${steps[@]}"; do
   [[ -f $HERE/steps/$step.sh ]] || fail "unknown step $step"
   say "$step"

@@ -60,10 +60,7 @@ detach_range() {
 
 # Bindings on the project come first, because it outlives the accounts. Others are deleted with their resource.
 revoke() {
-  local held
-  held=$(query "$1" projects get-iam-policy "$PROJECT_ID" --flatten='bindings[].members' \
-    --filter="bindings.role=$1 AND bindings.members=$2" --format='value(bindings.role)') || held=''
-  if [[ $held == *"$1"* ]]; then
+  if [[ $DRY_RUN == true ]] || has_binding "$1" "$2" projects get-iam-policy "$PROJECT_ID"; then
     change projects remove-iam-policy-binding "$PROJECT_ID" --role="$1" --member="$2" --condition=None --format=none
   fi
 }

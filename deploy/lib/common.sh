@@ -43,6 +43,21 @@ ensure() {
   change "$@"
 }
 
+# The bindings of resources, as ROLE,MEMBER lines, by the command that reads them: each policy is read once.
+declare -A BINDINGS=()
+
+# has_binding <role> <member> <command that reads the policy …>
+has_binding() {
+  local binding=$1,$2
+  shift 2
+  if [[ ! -v BINDINGS["$*"] ]]; then
+    # The policies of buckets cannot be filtered by gcloud.
+    BINDINGS["$*"]=$(query '' "$@" --flatten='bindings[].members' --format='csv[no-heading](bindings.role,bindings.members)') ||
+      BINDINGS["$*"]=''
+  fi
+  [[ $'\n'${BINDINGS["$*"]}$'\n' == *$'\n'"$binding"$'\n'* ]]
+}
+
 # grant <role> <member> <command group and resource …>: adds an IAM binding, unless it exists.
 grant() {
   local role=$1 member=$2
@@ -54,18 +69,15 @@ grant() {
   done
   local resource=${group[-1]}
   unset 'group[-1]'
-  local held
-  # The policies of buckets cannot be filtered by gcloud.
-  held=$(query '' "${group[@]}" get-iam-policy "$resource" "${rest[@]}" --flatten='bindings[].members' \
-    --format='csv[no-heading](bindings.role,bindings.members)') || held=''
-  if [[ $'\n'$held$'\n' == *$'\n'"$role,$member"$'\n'* ]]; then return; fi
+  local -a policy=("${group[@]}" get-iam-policy "$resource" "${rest[@]}")
+  if [[ $DRY_RUN != true ]] && has_binding "$role" "$member" "${policy[@]}"; then return; fi
   local -a binding=("${group[@]}" add-iam-policy-binding "$resource" "${rest[@]}" --role="$role" --member="$member")
   # Only bindings of projects can have conditions; gcloud requires the flag for them.
   if [[ ${group[0]} == projects ]]; then binding+=(--condition=None); fi
   # Retried, because other services may know a new account only after a minute or more.
   local attempt
   for attempt in 1 2 3 4 5 6 7; do
-    if change "${binding[@]}" --format=none; then GRANTED_AT=$SECONDS; return; fi
+    if change "${binding[@]}" --format=none; then GRANTED_AT=$SECONDS BINDINGS["${policy[*]}"]+=$'\n'$role,$member; return; fi
     sleep $((attempt * ${GRANT_RETRY_SECONDS:-5}))
   done
   fail "cannot grant $role on $resource to $member"
@@ -108,7 +120,7 @@ bind() {
 member() {
   case $1 in
     pubsub-agent) printf 'serviceAccount:service-%s@gcp-sa-pubsub.iam.gserviceaccount.com' "$PROJECT_NUMBER" ;;
-    *) service_account "$1" ;;
+    *) printf 'serviceAccount:%s-%s@%s.iam.gserviceaccount.com' "$PREFIX" "$1" "$PROJECT_ID" ;;
   esac
 }
 
@@ -185,16 +197,20 @@ scan_settings() {
   printf '_REFUSED_SEVERITIES=%s,_ACCEPTED_VULNERABILITIES=%s' "$REFUSED_SEVERITIES" "$ACCEPTED_VULNERABILITIES"
 }
 
-# render <file>: replaces ${NAME} with shell variables; fails if one is not set.
+# render <template> <file>: writes the template with shell variables in place of ${NAME}, and sets MANIFEST to the label that identifies
+# the content. Fails if a variable is not set.
 render() {
-  local text name
+  local text name label='longhaul-manifest: "unknown"'
   text=$(<"$1")
+  MANIFEST=unknown
   while [[ $text =~ \$\{([A-Z_]+)\} ]]; do
     name=${BASH_REMATCH[1]}
     [[ -v $name ]] || fail "$1 uses $name, which is not set"
     text=${text//"\${$name}"/"${!name}"}
   done
-  printf '%s\n' "$text"
+  MANIFEST=$(sha256sum <<<"$text")
+  MANIFEST=${MANIFEST:0:32}
+  printf '%s\n' "${text/"$label"/"${label/unknown/"$MANIFEST"}"}" >"$2"
 }
 
 # apply <manifest name> <describe command …> -- <replace command …>: applies the manifest if it has changed.
@@ -204,9 +220,7 @@ apply() {
   local -a describe=()
   while [[ $1 != -- ]]; do describe+=("$1"); shift; done
   shift
-  MANIFEST=unknown
-  MANIFEST=$(render "$HERE/manifests/$name.yaml" | sha256sum | cut -c1-32)
-  render "$HERE/manifests/$name.yaml" >"$file"
+  render "$HERE/manifests/$name.yaml" "$file"
   local deployed
   deployed=$(query '' "${describe[@]}" --format="value(metadata.labels.longhaul-manifest)") || deployed=''
   if [[ $deployed == "$MANIFEST" ]]; then return; fi

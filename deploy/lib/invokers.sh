@@ -37,7 +37,7 @@ set_invokers() {
     if [[ " $* " != *" $member "* || $member == allUsers ]]; then revoke_invoker "$service" "$member"; fi
   done
   for member in "$@"; do
-    if [[ $member != allUsers ]]; then grant roles/run.invoker "$member" run services "$service" --region="$REGION"; fi
+    if [[ $member != allUsers && " ${INVOKERS[*]} " != *" $member "* ]]; then grant roles/run.invoker "$member" run services "$service" --region="$REGION"; fi
   done
 }
 

@@ -5,9 +5,11 @@
 # is_given <name>: whether a setting is in the environment, and not a default of settings.sh.
 is_given() { [[ $(declare -p "$1") =~ ^declare\ -[A-Za-z]*x ]]; }
 
-# check_kept [early]: compares the settings that are not in the environment with those of the services that are deployed. Early, before
-# any step, the API of Cloud Run may be missing, and there is nothing to compare.
+# check_kept [early]: compares the settings that are not in the environment with those of the services that are deployed, once. Early,
+# before any step, the API of Cloud Run may be missing, and there is nothing to compare.
+COMPARED=false
 check_kept() {
+  if [[ $COMPARED == true ]]; then return; fi
   local found pools lines name value modes='' grpc='' get=ask
   local -a lost=()
   if [[ ${1:-} == early ]]; then get=query; fi
@@ -16,6 +18,7 @@ check_kept() {
     if [[ $get == query ]]; then return; fi
     fail "the services of $REGION cannot be listed"
   fi
+  COMPARED=true
   if [[ $found != *'"metadata"'* ]]; then return; fi
   pools='[]'
   if [[ $found != *"\"$PREFIX-worker\""* ]] && has_worker_pools; then

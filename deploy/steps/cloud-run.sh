@@ -2,6 +2,7 @@
 #
 # The images that serve stay, unless this run has built others: the newest ones may be of a release that was taken back. The dispatcher
 # runs the image of the workers.
+if [[ $READY == true ]]; then await_grants; return; fi
 check_kept
 if [[ $BUILT != true ]]; then
   if [[ -z $WORKER_IMAGE ]]; then
@@ -74,4 +75,5 @@ for pair in "${pairs[@]}"; do
   WORKER_EXTRA+="            - name: ${pair%%=*}"$'\n'
   WORKER_EXTRA+="              valueFrom: { secretKeyRef: { name: ${pair#*=}, key: \"$(secret_version "${pair#*=}")\" } }"$'\n'
 done
+READY=true
 await_grants

@@ -4,23 +4,17 @@ if [[ -z $TELEMETRY_ENDPOINT ]]; then
   return
 fi
 
-# sync_file <file> <list command …> -- <create command …> -- <update command …>: creates the resource of a file,
+# sync_file <file> <what exists: NAME|MANIFEST|ETAG> <create command …> -- <update command …>: creates the resource of a file,
 # or updates the resource if the file has changed.
 sync_file() {
-  local source="$HERE/monitoring/$1.yaml" file="$WORK/${1//\//-}.yaml"
-  shift
-  local -a list=() create=()
-  while [[ $1 != -- ]]; do list+=("$1"); shift; done
-  shift
+  local source="$HERE/monitoring/$1.yaml" file="$WORK/${1//\//-}.yaml" name manifest etag
+  IFS='|' read -r name manifest etag <<<"$2" || true
+  shift 2
+  local -a create=()
   while [[ $1 != -- ]]; do create+=("$1"); shift; done
   shift
-  MANIFEST=unknown
-  MANIFEST=$(render "$source" | sha256sum | cut -c1-32)
-  local found name manifest etag
-  found=$(query '' "${list[@]}") || found=''
-  IFS='|' read -r name manifest etag <<<"$found" || true
+  render "$source" "$file"
   if [[ $manifest == "$MANIFEST" ]]; then return; fi
-  render "$source" >"$file"
   if [[ -z $name ]]; then change "${create[@]}=$file"; return; fi
   # The etag makes the update fail if the resource was changed in the meantime.
   if [[ -n $etag ]]; then printf 'etag: "%s"\n' "$etag" >>"$file"; fi
@@ -39,12 +33,17 @@ if [[ -n $ALERT_EMAIL ]]; then
   fi
 fi
 
-sync_file dashboard monitoring dashboards list --filter="displayName=\"$PREFIX\"" --limit=1 \
-  --format='value[separator="|"](name.basename(),labels.longhaul-manifest,etag)' -- \
-  monitoring dashboards create --config-from-file -- monitoring dashboards update --config-from-file
+found=$(query '' monitoring dashboards list --filter="displayName=\"$PREFIX\"" --limit=1 \
+  --format='value[separator="|"](name.basename(),labels.longhaul-manifest,etag)') || found=''
+sync_file dashboard "$found" monitoring dashboards create --config-from-file -- monitoring dashboards update --config-from-file
+declare -A alerts=()
+found=$(query '' alpha monitoring policies list --filter="userLabels.app=\"$PREFIX\"" \
+  --format='value[separator="|"](userLabels.longhaul-alert,name,userLabels.longhaul-manifest)') || found=''
+while IFS='|' read -r alert policy; do
+  if [[ -n $alert ]]; then alerts[$alert]=$policy; fi
+done <<<"$found"
 for file in "$HERE"/monitoring/alerts/*.yaml; do
-  alert=$(basename "$file" .yaml)
-  sync_file "alerts/$alert" alpha monitoring policies list --limit=1 --format='value[separator="|"](name,userLabels.longhaul-manifest)' \
-    --filter="userLabels.app=\"$PREFIX\" AND userLabels.longhaul-alert=\"$alert\"" -- \
+  alert=${file##*/} alert=${alert%.yaml}
+  sync_file "alerts/$alert" "${alerts[$alert]:-}" \
     alpha monitoring policies create --policy-from-file -- alpha monitoring policies update --policy-from-file
 done

@@ -46,6 +46,10 @@ describe('deploy.sh', () => {
     const fake = createFakeProject(t, deployed);
     await fake.run('deploy.sh');
     assert.deepEqual(takeVerbs(fake), ['run jobs execute']);
+    const calls = readFileSync(path.join(fake.dir, 'calls'), 'utf8').split('\u001E');
+    const reads = calls.filter((call) => /get-iam-policy.*csv|secrets\u001Fversions\u001Flist/.test(call));
+    assert.ok(reads.length > 30, `${reads.length} reads`);
+    assert.deepEqual(reads, [...new Set(reads)], 'a policy or a version is read once');
   });
 
   test('generates secrets without showing them', async (t) => {

@@ -34,24 +34,34 @@ done
 line="${positional[*]}"
 resources=$FAKE_PROJECT/resources
 policy=$FAKE_PROJECT/policy
-mkdir -p "$resources"
-touch "$policy"
+if [[ ! -d $resources ]]; then mkdir -p "$resources"; fi
+if [[ ! -f $policy ]]; then : >"$policy"; fi
 
-# Prints the file of a resource. Accounts are created by name and described by address.
-file() { local name="$*"; name=${name%@*}; printf '%s/%s' "$resources" "${name//\//_}"; }
+# Sets file to that of a resource. Accounts are created by name and described by address.
+find_file() { local name="$*"; name=${name%@*}; file=$resources/${name//\//_}; }
+# print <file>: without another process, because there are hundreds of commands in a run of the scripts.
+print() { local text=''; IFS= read -r -d '' text <"$1" || true; printf '%s' "$text"; }
 changes() { printf '%s\n' "$line $role $member" >>"$FAKE_PROJECT/changes"; }
-group() { printf '%s' "${positional[*]:0:${#positional[@]}-2}"; }
-last=${positional[-1]}
+last=${positional[-1]} group=''
+if ((${#positional[@]} > 2)); then group="${positional[*]:0:${#positional[@]}-2}"; fi
+# The policy of a resource has the lines GROUP|NAME|ROLE|MEMBER.
+own="$group|$last|"
 
 # Monitoring resources have generated names. Their files are named after their content and hold the manifest hash.
 monitored() { printf '%s/monitoring %s' "$resources" "$1"; }
 listed() {
-  local kind=$1 pattern='*' path name
+  local kind=$1 pattern='*' path name manifest
   if [[ $filter =~ longhaul-alert=\"?([a-z-]+) || $filter =~ email_address=(.*) ]]; then pattern=${BASH_REMATCH[1]}; fi
   for path in "$resources/monitoring $kind "$pattern; do
     if [[ ! -f $path ]]; then continue; fi
     name="$kind/${path##* }"
-    if [[ $format == *separator* ]]; then printf '%s|%s|%s\n' "$name" "$(cat "$path")" etag-1; else printf '%s\n' "$name"; fi
+    if [[ $format == *separator* ]]; then
+      read -r manifest <"$path"
+      # The alerts have no etag, and say which file they are of.
+      if [[ $kind == policies ]]; then printf '%s|%s|%s\n' "${path##* }" "$name" "$manifest"; else printf '%s|%s|etag-1\n' "$name" "$manifest"; fi
+    else
+      printf '%s\n' "$name"
+    fi
   done
 }
 store() {
@@ -65,15 +75,16 @@ store() {
 list_manifests() {
   local name manifest separator=''
   printf '['
-  for name in $(tr -d '()' <<<"${filter#metadata.name=}"); do
+  filter=${filter#metadata.name=}
+  for name in ${filter//[()]/}; do
     manifest="$resources/manifest $name"
-    if ! grep -qx "kind: $1" "$manifest" 2>/dev/null; then continue; fi
+    if [[ ! -f $manifest || $'\n'$(<"$manifest")$'\n' != *$'\n'"kind: $1"$'\n'* ]]; then continue; fi
     if [[ ! "$manifest.json" -nt $manifest ]]; then
       node -p 'JSON.stringify(require(process.argv[1]).parse(require("fs").readFileSync(0, "utf8")), undefined, 2)' \
         "$(dirname "$(readlink -f "$0")")/../../../node_modules/yaml" <"$manifest" >"$manifest.json"
     fi
     printf '%s' "$separator"
-    cat "$manifest.json"
+    print "$manifest.json"
     separator=,
   done
   printf ']'
@@ -83,16 +94,20 @@ case $line in
   'projects describe '*) echo 123456789012 ;;
   # Asked for its help: whether the commands exist.
   'run worker-pools' | 'beta run worker-pools') [[ ${FAKE_WORKER_POOLS:-run} == "${line% worker-pools}" ]] ;;
-  *' add-iam-policy-binding '*) changes; echo "$(group)|$last|$role|$member" >>"$policy" ;;
-  *' remove-iam-policy-binding '*) changes; { grep -vxF "$(group)|$last|$role|$member" "$policy" || true; } >"$policy.new"; mv "$policy.new" "$policy" ;;
+  *' add-iam-policy-binding '*) changes; echo "$own$role|$member" >>"$policy" ;;
+  *' remove-iam-policy-binding '*) changes; { grep -vxF "$own$role|$member" "$policy" || true; } >"$policy.new"; mv "$policy.new" "$policy" ;;
   *' get-iam-policy '*)
-    if [[ -z $filter ]]; then
-      awk -F'|' -v group="$(group)" -v name="$last" '$1 == group && $2 == name { print $3 "," $4 }' "$policy"
-    elif [[ $filter =~ bindings.role=(.*)\ AND\ bindings.members=(.*) ]]; then
-      if grep -qxF "$(group)|$last|${BASH_REMATCH[1]}|${BASH_REMATCH[2]}" "$policy"; then echo "${BASH_REMATCH[1]}"; fi
-    else
-      grep -F "$(group)|$last|${filter#*=}|" "$policy" | cut -d'|' -f4 || true
-    fi
+    condition=''
+    if [[ $filter =~ bindings.role=([^ ]*)(\ AND\ bindings.members=(.*))?$ ]]; then condition="${BASH_REMATCH[1]}|${BASH_REMATCH[3]}"; fi
+    while IFS= read -r binding; do
+      if [[ $binding != "$own$condition"* ]]; then continue; fi
+      binding=${binding#"$own"}
+      case $format in
+        csv*) echo "${binding/|/,}" ;;
+        *bindings.role*) echo "${binding%%|*}" ;;
+        *) echo "${binding#*|}" ;;
+      esac
+    done <"$policy"
     ;;
   'run services list') list_manifests Service ;;
   'run worker-pools list' | 'beta run worker-pools list') list_manifests WorkerPool ;;
@@ -102,7 +117,7 @@ case $line in
     ;;
   'compute networks list' | 'pubsub topics list' | 'alloydb clusters list') [[ ! -s ${FAKE_NEW_API:-/dev/null} ]] || { rm "$FAKE_NEW_API"; exit 1; } ;;
   *' regions list' | *' locations list') printf 'us-central1\neurope-west4\n' ;;
-  'services list') cat "$resources/apis" 2>/dev/null || true ;;
+  'services list') if [[ -f $resources/apis ]]; then print "$resources/apis"; fi ;;
   'services enable '*) changes; printf '%s\n' "${positional[@]:2}" >>"$resources/apis" ;;
   'services vpc-peerings connect' | 'services vpc-peerings update') changes; printf '%s' "$peered" >"$resources/peering" ;;
   'services vpc-peerings delete' | 'compute networks peerings delete '*) changes; rm "$resources/peering" ;;
@@ -115,10 +130,10 @@ case $line in
   'beta services identity create') changes ;;
   'secrets versions add '*) changes; cat >"$resources/content $last" ;;
   'secrets versions list '*) if [[ -s "$resources/content $last" ]]; then echo 1; fi ;;
-  'secrets versions access latest') cat "$resources/content $secret" ;;
-  'secrets create '*) changes; printf '%s' "$labels" >"$(file "secrets $last")" ;;
+  'secrets versions access latest') print "$resources/content $secret" ;;
+  'secrets create '*) changes; find_file "secrets $last"; printf '%s' "$labels" >"$file" ;;
   'secrets list') { grep -lx "${filter#labels.}" "$resources/secrets "* || true; } | sed 's/.*secrets //' ;;
-  'compute firewall-rules create '* | 'compute firewall-rules update '*) changes; printf '%s' "$ranges" >"$(file "compute firewall-rules $last")" ;;
+  'compute firewall-rules create '* | 'compute firewall-rules update '*) changes; find_file "compute firewall-rules $last"; printf '%s' "$ranges" >"$file" ;;
   'alloydb users list') ls "$resources" | sed -n 's/^alloydb users //p' ;;
   'alloydb instances describe '*ipAddress*) ;;
   'artifacts docker images list '*) if [[ -f $resources/built ]]; then echo "sha256:$(printf '%064d' "$(cat "$resources/built")")"; fi ;;
@@ -131,7 +146,8 @@ case $line in
   *' replace '*)
     changes
     name=$(sed -n 's/^  name: //p' "$last" | head -1)
-    sed -n 's/^    longhaul-manifest: "\(.*\)"/\1/p' "$last" >"$(file "$(group) $name")"
+    find_file "$group $name"
+    sed -n 's/^    longhaul-manifest: "\(.*\)"/\1/p' "$last" >"$file"
     sed -n 's/^ *image: "\(.*\)"/\1/p' "$last" | head -1 >"$resources/image $name"
     cp "$last" "$resources/manifest $name"
     # Labels that the manifest does not have are gone.
@@ -144,18 +160,19 @@ case $line in
   *'monitoring '*' create') changes; store "${positional[-2]}" ;;
   *'monitoring '*' update '*) changes; store "${positional[-3]}" ;;
   *'monitoring '*' delete '*) changes; rm -f "$(monitored "${last/\// }")" ;;
-  'pubsub subscriptions create '*) changes; printf '%s|%s|%s' "$endpoint" "$deadline" "$attempts" >"$(file "pubsub subscriptions $last")" ;;
-  'pubsub subscriptions update '*) changes; sed -i "s/|.*/|$deadline|$attempts/" "$(file "pubsub subscriptions $last")" ;;
-  'pubsub subscriptions modify-push-config '*) changes; sed -i "s#^[^|]*#$endpoint#" "$(file "pubsub subscriptions $last")" ;;
-  'tasks queues create '* | 'tasks queues update '*) changes; printf '%s.0|%s' "$rate" "$concurrent" >"$(file "tasks queues $last")" ;;
-  'alloydb instances create '*) changes; printf '%s|%s|%s' "$cpus" "$available" "$flags" >"$(file "alloydb instances $last")" ;;
-  'scheduler jobs create http '*) changes; touch "$(file "scheduler jobs $last")" ;;
-  *' create '*) changes; touch "$(file "${line/ create/}")" ;;
+  'pubsub subscriptions create '*) changes; find_file "pubsub subscriptions $last"; printf '%s|%s|%s' "$endpoint" "$deadline" "$attempts" >"$file" ;;
+  'pubsub subscriptions update '*) changes; find_file "pubsub subscriptions $last"; sed -i "s/|.*/|$deadline|$attempts/" "$file" ;;
+  'pubsub subscriptions modify-push-config '*) changes; find_file "pubsub subscriptions $last"; sed -i "s#^[^|]*#$endpoint#" "$file" ;;
+  'tasks queues create '* | 'tasks queues update '*) changes; find_file "tasks queues $last"; printf '%s.0|%s' "$rate" "$concurrent" >"$file" ;;
+  'alloydb instances create '*) changes; find_file "alloydb instances $last"; printf '%s|%s|%s' "$cpus" "$available" "$flags" >"$file" ;;
+  'scheduler jobs create http '*) changes; find_file "scheduler jobs $last"; : >>"$file" ;;
+  *' create '*) changes; find_file "${line/ create/}"; : >>"$file" ;;
   'run revisions describe '*) printf '{"spec":{"containers":[{"name":"alloydb-auth-proxy","image":"proxy"},{"name":"service","image":"%s"}]}}' "$(cat "$resources/image ${last%-*}")" ;;
   *' describe '*)
-    [[ -f $(file "${line/ describe/}") ]]
+    find_file "${line/ describe/}"
+    [[ -f $file ]]
     case $format in
-      *longhaul-manifest*) cat "$(file "${line/ describe/}")" ;;
+      *longhaul-manifest*) print "$file" ;;
       json)
         traffic="{\"revisionName\":\"$last-1\",\"percent\":100}"
         if [[ -f "$resources/split $last" ]]; then traffic="{\"revisionName\":\"$last-1\",\"percent\":90},{\"revisionName\":\"$last-2\",\"percent\":10}"; fi
@@ -163,13 +180,12 @@ case $line in
         ;;
       *ipAddress*) echo 10.21.0.2 ;;
       *uniqueId*) echo 100000000000000000001 ;;
-      *prefixLength*) cat "$(file "${line/ describe/}")" ;;
+      *prefixLength* | *pushEndpoint* | *maxConcurrentDispatches* | *cpuCount* | *destinationRanges*) print "$file" ;;
       *'value(address)'*) echo 10.20.0.7 ;;
       *serviceAttachmentLink*) echo projects/p/regions/r/serviceAttachments/alloydb ;;
-      *pushEndpoint* | *maxConcurrentDispatches* | *cpuCount* | *destinationRanges*) cat "$(file "${line/ describe/}")" ;;
     esac
     ;;
-  'storage rm '*) changes; rm -f "$(file "storage buckets $last")" ;;
-  *' delete '*) changes; rm -f "$(file "${line/ delete/}")" ;;
+  'storage rm '*) changes; find_file "storage buckets $last"; rm -f "$file" ;;
+  *' delete '*) changes; find_file "${line/ delete/}"; rm -f "$file" ;;
   *) echo "fake gcloud: unknown command: $line" >&2; exit 2 ;;
 esac
