@@ -1,5 +1,5 @@
 # What a deployment has: settings, names, bindings and manifests, read from the files of the scripts. It uses no provider, so
-# that any machine with Terraform can evaluate it: test/scenarios/long/terraform.test.ts compares it with what the scripts make.
+# that any machine with Terraform can evaluate it: test/scenarios/long/deploy/terraform.test.ts compares it with what the scripts make.
 
 variable "settings" {
   description = "Settings of deploy/settings.sh by name, such as { PROJECT_ID = \"my-project\", API_MAX = \"5\" }."

@@ -123,37 +123,18 @@ describe('DATABASE_CONNECTION', () => {
         path.join(fake.dir, 'resources/compute addresses corp-services'),
         '10.30.0.0 20 INTERNAL corp',
       );
-      const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
-      const { code, errors } = await runScript('deploy.sh', steps, { ...env, ...named });
+      const { code, errors } = await runScript('deploy.sh', steps, { ...fake.environment, ...named });
       assert.equal(code, 1);
       assert.match(errors, /must be a range for private services access \(VPC_PEERING\) of the network corp/);
     });
 
-    test('adds a range to its private services access, and takes it back', async (t) => {
-      const fake = createFakeProject(t);
-      mkdirSync(path.join(fake.dir, 'resources'));
-      writeFileSync(path.join(fake.dir, 'resources/peering'), 'corp-sql,corp-redis');
-      await fake.run('deploy.sh', ['secrets', ...steps], own);
-      const read = () => readFileSync(path.join(fake.dir, 'resources/peering'), 'utf8');
-      assert.equal(read(), 'corp-sql,corp-redis,longhaul-database');
-      fake.takeChanges();
-      await fake.run('deploy.sh', steps, own);
-      assert.deepEqual(fake.takeChanges(), []);
-      await fake.run('remove.sh', ['--yes'], own);
-      assert.equal(read(), 'corp-sql,corp-redis');
-    });
-
-    test('creates the private services access that it lacks, and removes it', async (t) => {
+    test('creates the private services access that it lacks', async () => {
       const created = findAccess((await dryRun('deploy.sh', own, steps)).map(({ line }) => line));
       assert.match(
         created.join('\n'),
         /addresses create longhaul-database .*--network=corp --addresses=10\.60\.0\.0/,
       );
       assert.match(created.join('\n'), /vpc-peerings connect --network=corp .*--ranges=longhaul-database/);
-      const fake = createFakeProject(t);
-      await fake.run('deploy.sh', ['secrets', ...steps], own);
-      await fake.run('remove.sh', ['--yes'], own);
-      assert.ok(fake.takeChanges().some((line) => line.startsWith('services vpc-peerings delete')));
     });
   });
 
@@ -197,18 +178,6 @@ describe('DATABASE_CONNECTION', () => {
     );
   });
 
-  test('runs once against a project, and only migrates the second time', async (t) => {
-    const fake = createFakeProject(t);
-    const psc = { DATABASE_CONNECTION: 'psc' };
-    await fake.run('deploy.sh', [], psc);
-    fake.takeChanges();
-    await fake.run('deploy.sh', [], psc);
-    assert.deepEqual(
-      fake.takeChanges().map((line) => line.trim()),
-      ['run jobs execute longhaul-migrate'],
-    );
-  });
-
   test('refuses settings that do not fit together', async () => {
     for (const [env, expected] of [
       [{ DATABASE_CONNECTION: 'vpn' }, /must be private, proxy, public or psc, not vpn/],
@@ -236,37 +205,5 @@ describe('remove.sh', () => {
     for (const env of [...others, { DATABASE_HOST: '10.50.0.3' }]) {
       assert.ok(!(await dryRun('remove.sh', env)).some(isCluster));
     }
-  });
-});
-
-describe('commands for worker pools', () => {
-  test('are general, and beta for an older gcloud', async (t) => {
-    for (const [known, used] of [
-      ['run', 'run worker-pools replace'],
-      ['beta run', 'beta run worker-pools replace'],
-    ] as const) {
-      const fake = createFakeProject(t);
-      await fake.run('deploy.sh', ['secrets', 'images', 'services'], {
-        DATABASE_HOST: '10.50.0.3',
-        FAKE_WORKER_POOLS: known,
-      });
-      assert.ok(
-        fake.takeChanges().some((line) => line.startsWith(used)),
-        known,
-      );
-    }
-  });
-
-  test('are missing in a gcloud that must be updated', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh', ['secrets', 'images'], { DATABASE_HOST: '10.50.0.3' });
-    const { code, errors } = await runScript('deploy.sh', ['services'], {
-      PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`,
-      FAKE_PROJECT: fake.dir,
-      FAKE_WORKER_POOLS: 'none',
-      DATABASE_HOST: '10.50.0.3',
-    });
-    assert.equal(code, 1);
-    assert.match(errors, /has no commands for worker pools: update it with "gcloud components update"/);
   });
 });

@@ -1,6 +1,6 @@
 /** remove.sh against a fake project: it deletes what deploy.sh and the guide create, and nothing else. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
@@ -77,44 +77,6 @@ describe('remove.sh', () => {
     const unknown = deleted.filter((each) => !created.includes(each) && each !== 'secrets NAME');
     assert.deepEqual(unknown, [], 'removed, and not created');
     assert.ok(created.length > 50, `${created.length} resources`);
-  });
-
-  test('deletes everything on the first run and nothing on the second', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh');
-    await fake.run('deploy.sh', ['pubsub'], { WORKER_MODE: 'push' });
-    fake.takeChanges();
-    await fake.run('remove.sh', ['--yes']);
-    assert.ok(fake.takeChanges().length > 30);
-    const remaining = readdirSync(path.join(fake.dir, 'resources')).filter(
-      (name) =>
-        !/^(apis|built|notified|content .*|contracted .*|image .*|manifest .*|alloydb .*)$/.test(name),
-    );
-    assert.deepEqual(remaining, []);
-    await fake.run('remove.sh', ['--yes']);
-    assert.deepEqual(fake.takeChanges(), []);
-  });
-
-  test('continues without commands for worker pools', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh');
-    const push = await fake.run('remove.sh', ['--yes'], { WORKER_MODE: 'push', FAKE_WORKER_POOLS: 'none' });
-    assert.match(push.output, /a pool longhaul-worker stays until gcloud is updated/);
-    assert.ok(fake.takeChanges().some((line) => line.startsWith('alloydb clusters delete')));
-  });
-
-  test('leaves the secrets of another deployment, and secrets without its label', async (t) => {
-    const fake = createFakeProject(t);
-    const resources = path.join(fake.dir, 'resources');
-    const readNames = () => readdirSync(resources).filter((name) => name.startsWith('secrets '));
-    await fake.run('deploy.sh', ['secrets']);
-    writeFileSync(path.join(resources, 'secrets staging-by-hand'), '');
-    const before = readNames();
-    const staging = { PREFIX: 'staging' };
-    await fake.run('deploy.sh', ['secrets'], staging);
-    assert.equal(readNames().length, 2 * (before.length - 1) + 1);
-    await fake.run('remove.sh', ['--yes'], staging);
-    assert.deepEqual(readNames(), before);
   });
 
   test('refuses the cluster of another deployment', async (t) => {

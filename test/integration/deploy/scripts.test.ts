@@ -7,23 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { parseSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { agentDir, createFakeProject, type FakeProject } from '../../support/deploy/project.ts';
+import { agentDir, createFakeProject, takeVerbs, type FakeProject } from '../../support/deploy/project.ts';
 import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 function readSecret(fake: FakeProject, name: string): string {
   return readFileSync(path.join(fake.dir, `resources/content ${name}`), 'utf8');
-}
-
-/** For runs that may fail. */
-function getEnvironment(fake: FakeProject): Record<string, string> {
-  const PATH = `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`;
-  return { PATH, FAKE_PROJECT: fake.dir, API_INVOKERS: 'user:you@example.com' };
-}
-
-/** Returns the distinct commands that changed something, without the names of resources. */
-function takeVerbs(fake: FakeProject): string[] {
-  return [...new Set(fake.takeChanges().map((line) => line.split(' ').slice(0, 3).join(' ')))];
 }
 
 const cleanup = createSuiteCleanup();
@@ -47,7 +36,7 @@ describe('deploy.sh', () => {
     await fake.run('deploy.sh');
     assert.deepEqual(takeVerbs(fake), ['run jobs execute']);
     const calls = readFileSync(path.join(fake.dir, 'calls'), 'utf8').split('\u001E');
-    const reads = calls.filter((call) => /get-iam-policy.*csv|secrets\u001Fversions\u001Flist/.test(call));
+    const reads = calls.filter((call) => /get-iam-policy.*csv|secrets.versions.list/.test(call));
     assert.ok(reads.length > 30, `${reads.length} reads`);
     assert.deepEqual(reads, [...new Set(reads)], 'a policy or a version is read once');
   });
@@ -86,88 +75,6 @@ describe('deploy.sh', () => {
     assert.ok(signing.keys[0]?.privateKey !== undefined && published.keys[0]?.privateKey === undefined);
   });
 
-  test('updates only what a setting affects', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    await fake.run('deploy.sh', ['services'], { API_MAX: '30' });
-    assert.deepEqual(
-      takeVerbs(fake),
-      ['run services replace', 'run worker-pools replace'],
-      'API_MAX changes the planned connections of every service',
-    );
-    await fake.run('deploy.sh', ['monitoring'], { WORKER_CONCURRENCY: '50' });
-    assert.deepEqual(
-      takeVerbs(fake),
-      ['monitoring dashboards update'],
-      'the dashboard shows the capacity for turns',
-    );
-  });
-
-  test('keeps the images that serve, and not the newest of a release that was taken back', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    writeFileSync(path.join(fake.dir, 'resources/built'), '2');
-    const dir = createTempDir(t);
-    const deploy = async (steps: string[], env: Record<string, string> = {}) => {
-      const { output } = await fake.run('deploy.sh', steps, { RENDERED_DIR: dir, API_MAX: '30', ...env });
-      const [api, worker] = ['api', 'worker'].map(
-        (name) => /image: "(.*)"/.exec(readFileSync(path.join(dir, `${name}.yaml`), 'utf8'))![1]!,
-      );
-      return { output, images: [api!, worker!].map((image) => image.replace(/^.*\/(\w+)@sha256:0*/, '$1 ')) };
-    };
-    const kept = await deploy(['services']);
-    assert.deepEqual(kept.images, ['api 1', 'worker 1']);
-    assert.match(kept.output, /the images that serve stay, and not the newest \(.*worker@sha256:0+2\)/);
-    const built = await deploy(['images', 'services'], { AGENT_DIR: agentDir, FAKE_BUILT: '4' });
-    assert.deepEqual(built.images, ['agent 4', 'agent 4']);
-    assert.doesNotMatch(built.output, /images that serve stay/);
-
-    writeFileSync(path.join(fake.dir, 'resources/split longhaul-api'), '');
-    fake.takeChanges();
-    const env = getEnvironment(fake);
-    const split = await runScript('deploy.sh', ['services'], env);
-    assert.match(
-      split.errors,
-      /longhaul-api is split between longhaul-api-1=90 longhaul-api-2=10: end that rollout/,
-    );
-    assert.deepEqual([split.code, fake.takeChanges()], [1, []]);
-  });
-
-  test('migrates a database that was restored, although its image has migrated another', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    const restored = { ALLOYDB_CLUSTER: 'longhaul-restored', DATABASE_HOST: '10.21.0.9' };
-    await fake.run('deploy.sh', ['migrate'], restored);
-    const jobs = ['run jobs replace', 'run jobs execute'];
-    assert.deepEqual(takeVerbs(fake), jobs);
-  });
-
-  test('migrates again after another command has succeeded in the same job', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    const env = getEnvironment(fake);
-    const changed = { ...env, DATABASE_NAME: 'other' };
-    assert.equal(
-      (await runScript('deploy.sh', ['migrate'], { ...changed, FAKE_MIGRATION: 'fails' })).code,
-      1,
-    );
-    const words = ['run', 'jobs', 'execute', 'longhaul-migrate', '--args=services/admin/main.ts,webhooks'];
-    assert.equal((await run('gcloud', words, { env })).code, 0);
-    fake.takeChanges();
-    assert.equal((await runScript('deploy.sh', ['migrate'], changed)).code, 0);
-    assert.deepEqual(takeVerbs(fake), ['run jobs execute']);
-  });
-
-  test('keeps the label of a contraction when it replaces the job', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    const label = path.join(fake.dir, 'resources/contracted longhaul-migrate');
-    writeFileSync(label, 'r-2_0-12345678');
-    await fake.run('deploy.sh', ['migrate'], { DATABASE_NAME: 'other' });
-    assert.deepEqual(takeVerbs(fake), ['run jobs replace', 'run jobs execute']);
-    assert.equal(readFileSync(label, 'utf8').trim(), 'r-2_0-12345678');
-
-    const env = getEnvironment(fake);
-    const unread = await runScript('deploy.sh', ['migrate'], { ...env, FAKE_JOBS: 'unreadable' });
-    assert.match(unread.errors, /the jobs of us-central1 cannot be listed/);
-    assert.deepEqual([unread.code, fake.takeChanges()], [1, []]);
-  });
-
   test('switches the subscriptions to push once', async (t) => {
     const fake = createFakeProject(t, deployed);
     const push = { WORKER_MODE: 'push' };
@@ -175,44 +82,6 @@ describe('deploy.sh', () => {
     const updated = fake.takeChanges().filter((line) => line.includes('modify-push-config'));
     assert.equal(updated.length, 2);
     await fake.run('deploy.sh', ['pubsub'], push);
-    assert.deepEqual(fake.takeChanges(), []);
-  });
-
-  test('updates the limits of the queue and of the subscriptions once', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    for (const [env, verbs] of [
-      [{ QUEUE_CALLS_PER_SECOND: '50' }, ['tasks queues update']],
-      [{ QUEUE_CONCURRENT_CALLS: '1000' }, ['tasks queues update']],
-      [{ PULL_ACK_SECONDS: '90' }, ['pubsub subscriptions update']],
-      [{ MAX_DELIVERY_ATTEMPTS: '20' }, ['pubsub subscriptions update']],
-    ] as [Record<string, string>, string[]][]) {
-      await fake.run('deploy.sh', ['tasks', 'pubsub'], env);
-      assert.deepEqual(takeVerbs(fake), verbs);
-      await fake.run('deploy.sh', ['tasks', 'pubsub'], env);
-      assert.deepEqual(fake.takeChanges(), []);
-      await fake.run('deploy.sh', ['tasks', 'pubsub']);
-      assert.deepEqual(takeVerbs(fake), verbs);
-    }
-  });
-
-  test('refuses another size of the database, with the command that changes it', async (t) => {
-    const fake = createFakeProject(t, deployed);
-    const env = getEnvironment(fake);
-    const sizes = { ALLOYDB_CPUS: '16', ALLOYDB_AVAILABILITY: 'REGIONAL', DATABASE_MAX_CONNECTIONS: '4000' };
-    const resized = await runScript('deploy.sh', ['alloydb'], { ...env, ...sizes });
-    assert.match(
-      resized.errors,
-      /ALLOYDB_CPUS=16 \(it has 2\), .*\n {2}gcloud alloydb instances update longhaul-primary .*--cpu-count=16 --availability-type=REGIONAL --database-flags=max_connections=4000\\,alloydb\.iam_authentication=on\n/,
-    );
-    const more = { API_MAX: '200', DATABASE_MAX_CONNECTIONS: '4000' };
-    const opened = await runScript('deploy.sh', ['services'], { ...env, ...more });
-    assert.match(opened.errors, /DATABASE_MAX_CONNECTIONS=4000 \(it allows 1000\)/);
-    assert.deepEqual([resized.code, opened.code, fake.takeChanges()], [1, 1, []]);
-
-    const instance = path.join(fake.dir, 'resources/alloydb instances longhaul-primary');
-    writeFileSync(instance, '16|REGIONAL|max_connections=4000');
-    await fake.run('deploy.sh', ['alloydb', 'services'], { ...sizes, API_MAX: '20' });
-    await fake.run('deploy.sh', ['alloydb']);
     assert.deepEqual(fake.takeChanges(), []);
   });
 

@@ -1,16 +1,11 @@
 /** The variables of the services: SERVICE_ENV and those of single services, from the setting to the manifests and to releases. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { createCloudRun } from '../../support/deploy/cloud-run.ts';
-import {
-  createFakeProject,
-  manifestNames,
-  projectDir,
-  renderManifests,
-} from '../../support/deploy/project.ts';
-import { run, runScript } from '../../support/deploy/scripts.ts';
+import { manifestNames, renderManifests } from '../../support/deploy/project.ts';
+import { runScript } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 /** Returns the variables of each manifest. */
@@ -109,54 +104,6 @@ describe('values', () => {
 
 describe('variables of deployed services', () => {
   const env = { SERVICE_ENV: 'RETENTION_DAYS=30\nCORS_ORIGINS=https://a.example,https://b.example' };
-
-  test('stay with the next run, and go when the setting goes', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh', [], env);
-    fake.takeChanges();
-    await fake.run('deploy.sh', ['migrate', 'services'], env);
-    assert.deepEqual(
-      fake.takeChanges().map((line) => line.trim()),
-      ['run jobs execute longhaul-migrate'],
-    );
-    const gone = await fake.run('deploy.sh', ['services'], { SERVICE_ENV: 'RETENTION_DAYS=30' });
-    assert.match(gone.output, /^# longhaul-api no longer gets CORS_ORIGINS$/m);
-    fake.takeChanges();
-    await fake.run('deploy.sh', ['services'], { SERVICE_ENV: '' });
-    assert.equal(fake.takeChanges().filter((line) => / replace /.test(line)).length, 3);
-  });
-
-  test('are not lost by a run without the settings', async (t) => {
-    const fake = createFakeProject(t);
-    const settings: Record<string, string> = {
-      SERVICE_ENV: 'WEBHOOK_DESTINATIONS=a.example\nOWNER_MAX_OPEN_TASKS=5\nRETENTION_DAYS=30',
-      DISPATCHER_ENV: 'RETENTION_DAYS=40',
-      AGENT_ENV: `QUOTED='"a"\nb'`,
-      WORKER_SECRETS: 'TOKEN=orders-token',
-      TRUSTED_PROXIES: '2',
-      PUBLIC_URL: 'https://agent.example.com',
-    };
-    mkdirSync(path.join(fake.dir, 'resources'));
-    writeFileSync(path.join(fake.dir, 'resources/content orders-token'), 'token');
-    await fake.run('deploy.sh', [], settings);
-    fake.takeChanges();
-    const environment = {
-      PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`,
-      FAKE_PROJECT: fake.dir,
-      API_INVOKERS: 'user:you@example.com',
-    };
-    const refused = await runScript('deploy.sh', ['services'], environment);
-    assert.deepEqual([refused.code, fake.takeChanges()], [1, []]);
-    const [, printed = ''] = /\n {2}(export .*)\n/.exec(refused.errors) ?? [];
-    for (const name of Object.keys(settings)) assert.ok(printed.includes(` ${name}=`), printed);
-
-    // The printed line keeps everything.
-    const script = path.join(projectDir, 'deploy/deploy.sh');
-    const kept = await run('bash', ['-euc', `${printed}; bash ${script} services`], {
-      env: { ...environment, PROJECT_ID: 'my-project', SETTINGS_FILE: '', ROLE_SECONDS: '0' },
-    });
-    assert.deepEqual([kept.code, kept.errors, fake.takeChanges()], [0, '', []]);
-  });
 
   test('go to the new revisions of a release', async (t) => {
     const fake = createCloudRun(t);

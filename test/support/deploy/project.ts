@@ -42,6 +42,8 @@ export async function renderManifests(
 
 export interface FakeProject {
   dir: string;
+  /** For runs that may fail. */
+  environment: Record<string, string>;
   /** Runs a script against the project and asserts that it succeeds. */
   run: (script: string, args?: string[], env?: Record<string, string>) => Promise<ScriptResult>;
   /** Returns the commands that have changed something since the last call. */
@@ -65,12 +67,13 @@ export function createFakeProject(t: Cleanup, original?: FakeProject): FakeProje
     symlinkSync(path.join(projectDir, `test/support/deploy/fake-${name}.sh`), path.join(dir, 'bin', name));
   }
   const changesFile = path.join(dir, 'changes');
+  const environment = { PATH: `${path.join(dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: dir };
   return {
     dir,
+    environment,
     run: async (script, args = [], env = {}) => {
       const result = await runScript(script, args, {
-        PATH: `${path.join(dir, 'bin')}:${process.env['PATH']}`,
-        FAKE_PROJECT: dir,
+        ...environment,
         API_INVOKERS: 'user:you@example.com',
         ALERT_EMAIL: 'you@example.com',
         ...env,
@@ -84,4 +87,9 @@ export function createFakeProject(t: Cleanup, original?: FakeProject): FakeProje
       return lines;
     },
   };
+}
+
+/** Returns the distinct commands that changed something, without the names of resources. */
+export function takeVerbs(fake: FakeProject): string[] {
+  return [...new Set(fake.takeChanges().map((line) => line.split(' ').slice(0, 3).join(' ')))];
 }

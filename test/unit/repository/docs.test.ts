@@ -174,7 +174,7 @@ describe('quoted log messages', () => {
 
   for (const page of ['docs/operate/runbook.md', 'docs/operate/deploy.md']) {
     test(`${page} quotes messages that the services log`, () => {
-      // The smoke test produces the messages of refusals (test/integration/deploy/smoke.test.ts).
+      // The smoke test produces the messages of refusals (test/scenarios/long/deploy/smoke.test.ts).
       const text = read(page)
         .replace(/<!-- access:start.*<!-- access:end/s, '')
         .replaceAll(/^\| 40\d, .*$/gm, '');

@@ -4,17 +4,17 @@ import { globSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { checkWithGcloud, findGcloud } from '../../support/deploy/gcloud.ts';
-import { createCloudRun } from '../../support/deploy/cloud-run.ts';
+import { checkWithGcloud, findGcloud } from '../../../support/deploy/gcloud.ts';
+import { createCloudRun } from '../../../support/deploy/cloud-run.ts';
 import {
   agentDir,
   createFakeProject,
   manifestNames,
   otherMode,
   projectDir,
-} from '../../support/deploy/project.ts';
-import { dryRun } from '../../support/deploy/scripts.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
+} from '../../../support/deploy/project.ts';
+import { dryRun } from '../../../support/deploy/scripts.ts';
+import { createTempDir } from '../../../support/temp-dir.ts';
 
 const gcloud = findGcloud();
 const buildFiles = ['cloudbuild.yaml', ...globSync('deploy/builds/*.yaml', { cwd: projectDir })].map((name) =>

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { agentDir, projectDir } from '../../support/deploy/project.ts';
-import { dryRun, run, type Command } from '../../support/deploy/scripts.ts';
-import { accepted, fitting, refused, together } from '../../support/deploy/setting-values.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
+import { agentDir, projectDir } from '../../../support/deploy/project.ts';
+import { dryRun, run, type Command } from '../../../support/deploy/scripts.ts';
+import { accepted, fitting, refused, together } from '../../../support/deploy/setting-values.ts';
+import { createTempDir } from '../../../support/temp-dir.ts';
 
 const isInstalled = spawnSync('terraform', ['version']).status === 0;
 const module = path.join(projectDir, 'deploy/terraform');

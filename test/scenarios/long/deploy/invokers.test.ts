@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, describe, test, type TestContext } from 'node:test';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { createFakeProject, type FakeProject } from '../../support/deploy/project.ts';
-import { runScript } from '../../support/deploy/scripts.ts';
+import { createSuiteCleanup } from '../../../support/cleanup.ts';
+import { createFakeProject, type FakeProject } from '../../../support/deploy/project.ts';
+import { runScript } from '../../../support/deploy/scripts.ts';
 
 const cleanup = createSuiteCleanup();
 /** Deployed with the defaults. */
@@ -29,8 +29,7 @@ function copy(t: TestContext, original: FakeProject): FakeProject {
 /** Runs the step services without the settings that tests have by default. */
 function deploy(fake: FakeProject, env: Record<string, string>) {
   return runScript('deploy.sh', ['services'], {
-    PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`,
-    FAKE_PROJECT: fake.dir,
+    ...fake.environment,
     WORKER_MODE: 'push',
     ...env,
   });
@@ -159,7 +158,7 @@ test('a service for gRPC is kept, or deleted by hand', async (t) => {
 
 test('workers that Pub/Sub calls do not become a pool by the default', async (t) => {
   const fake = copy(t, deployed);
-  const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+  const env = fake.environment;
   const refused = await runScript('deploy.sh', ['services'], {
     ...env,
     API_INVOKERS: 'user:you@example.com',
@@ -170,7 +169,7 @@ test('workers that Pub/Sub calls do not become a pool by the default', async (t)
 
 test('alerts keep the address that they notify', async (t) => {
   const fake = copy(t, deployed);
-  const env = { PATH: `${path.join(fake.dir, 'bin')}:${process.env['PATH']}`, FAKE_PROJECT: fake.dir };
+  const env = fake.environment;
   const refused = await runScript('deploy.sh', ['monitoring'], env);
   assert.match(refused.errors, /\n {2}export ALERT_EMAIL=you@example\.com\n/);
   assert.deepEqual([refused.code, fake.takeChanges()], [1, []]);
