@@ -11,6 +11,7 @@ import { wakeStalledQueues } from '../db/queue/wake.ts';
 import { wakeStalledDeliveries, wakeStalledTurns } from '../db/outbox/reconcile.ts';
 import { deleteExpiredSends, deleteEndedTasks } from '../db/tasks/retention.ts';
 import { deleteExpiredLeases } from '../db/turns/leases.ts';
+import { findWork } from '../db/outbox/find-work.ts';
 import type { OutboxConfig } from '../runtime/config/common.ts';
 import { instruments } from '../runtime/instruments.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -59,6 +60,7 @@ async function reconcile(
   const { wakeupGraceSeconds, interruptedExpirySeconds, retentionSeconds } = config;
   const found: Record<string, number> = {};
   let mayHaveMore = false;
+  const work = await findWork(db, { interruptedExpirySeconds, retentionSeconds });
   const checks = {
     stalled_turns: () =>
       // Until after the next pass of this process.
@@ -67,11 +69,20 @@ async function reconcile(
         graceSeconds: wakeupGraceSeconds,
         aheadSeconds: (1.5 * config.reconcileMs) / 1000,
       }),
-    expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
+    ...(work.expiredTasks && {
+      expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
+    }),
     late_parents: () => signalLateParents(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
-    orphaned_children: () => cancelOrphans(db, { limit: batch, wakeupGraceSeconds }),
-    unserved_turns: () => reportUnservedTurns(db, { limit: batch, wakeupGraceSeconds }),
-    stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
+    // Parents that have just expired are among them.
+    ...((work.endedParents || work.expiredTasks) && {
+      orphaned_children: () => cancelOrphans(db, { limit: batch, wakeupGraceSeconds }),
+    }),
+    ...(work.unservedTurns && {
+      unserved_turns: () => reportUnservedTurns(db, { limit: batch, wakeupGraceSeconds }),
+    }),
+    ...(work.lateDeliveries && {
+      stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
+    }),
   };
   for (const [kind, check] of Object.entries(checks)) {
     const { wakeups, examined: count } = await check();
@@ -86,8 +97,7 @@ async function reconcile(
   const queues = await wakeStalledQueues(db, { limit: batch, graceSeconds: wakeupGraceSeconds });
   await outbox.publishAll(queues.wakeups);
   mayHaveMore ||= queues.examined >= batch;
-  const deleted =
-    retentionSeconds > 0 ? await deleteEndedTasks(db, { limit: deletionBatch, retentionSeconds }) : 0;
+  const deleted = work.oldTasks ? await deleteEndedTasks(db, { limit: deletionBatch, retentionSeconds }) : 0;
   mayHaveMore ||= deleted === deletionBatch;
   await deleteExpiredLeases(db);
   mayHaveMore = (await deleteExpiredSends(db, batch)) === batch || mayHaveMore;

@@ -12,6 +12,9 @@ import { insertStateEvent } from '../tasks/state-event.ts';
 /** Maximum number of statements in one pass. */
 const maxStatements = 100;
 
+/** Parents that have ended, whose children may be open. */
+export const endedParents = sql`ended_parents order by task_id`;
+
 /**
  * Handles ended parents one after the other, and up to `limit` children in one statement. A parent stays queued until none
  * of its children is open. Safe in many processes at once.
@@ -43,7 +46,7 @@ async function cancelChildren(
 ): Promise<{ found: boolean; isDone: boolean; canceled: Canceled[] }> {
   const { rows } = await sql<Row>`
     with parent as (
-      select task_id from ended_parents order by task_id limit 1 for update skip locked
+      select task_id from ${endedParents} limit 1 for update skip locked
     ),
     open as materialized (
       select t.id as task_id from parent join child_groups cg on cg.parent_id = parent.task_id

@@ -50,6 +50,9 @@ export async function wakeStalledTurns(
   return { wakeups, examined: rows.length };
 }
 
+/** Pending deliveries whose wake-up is late. */
+export const lateDeliveries = sql`deliveries where state = 'pending' and wakeup_at < now() order by wakeup_at`;
+
 /**
  * Wakes deliveries that are pending although nothing blocks them, once for each config. A delivery that waits
  * for its retry, or for an attempt in flight, is examined again after that. A delivery that can no longer be
@@ -58,8 +61,7 @@ export async function wakeStalledTurns(
 export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
   const { rows } = await sql<{ examined: number; id: string | null; task_id: string; config_id: string }>`
     with stalled as (
-      select task_id, config_id, seq, lease_until, due_at from deliveries
-      where state = 'pending' and wakeup_at < now() order by wakeup_at limit ${limit} for update skip locked
+      select task_id, config_id, seq, lease_until, due_at from ${lateDeliveries} limit ${limit} for update skip locked
     ),
     -- All events of an ordered config wait for its attempt in flight and for the retry of its head; tests do not. This
     -- reads the whole queue, because the head may not be among the stalled deliveries.

@@ -12,6 +12,9 @@ import type { Reconciled } from '../outbox/reconcile.ts';
 import { isFree, isRunnable } from '../turns/leases.ts';
 import { checkSeconds } from './versions.ts';
 
+/** Turns in the queue for their version that are due for a look. */
+export const unservedTurns = sql`version_queue where check_at < now() order by check_at`;
+
 /** @param options.limit maximum number of turns that are looked at */
 export async function reportUnservedTurns(
   db: Db,
@@ -19,7 +22,7 @@ export async function reportUnservedTurns(
 ): Promise<Reconciled> {
   const { rows } = await sql<{ examined: number; task_id: string | null } & WakeupColumns>`
     with due as (
-      select task_id from version_queue where check_at < now() order by check_at limit ${options.limit}
+      select task_id from ${unservedTurns} limit ${options.limit}
     ),
     -- The gate is locked before its turn in the queue. A webhook config that was created since the statement started is not
     -- visible to it: then the gate has another revision than "seen".

@@ -22,6 +22,13 @@ interface Options {
   interruptedExpirySeconds: number;
 }
 
+/** Gates that may be past their deadline. */
+export const pastDeadline = sql`gates where deadline_at < now() and state_class < ${terminal} order by deadline_at`;
+
+/** Gates of tasks that have waited too long for their callers. */
+export const unanswered = (expirySeconds: number) => sql`
+      gates where state_class = ${interrupted} and settled_at < now() - ${seconds(expirySeconds)} order by settled_at`;
+
 export async function expireTasks(db: Db, options: Options): Promise<Reconciled> {
   const { rows } = await sql<{ task_id: string } & WakeupColumns & SignaledColumn>`
     with ${expireGates(options)},
@@ -64,13 +71,10 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
 function expireGates({ limit, interruptedExpirySeconds }: Options): RawBuilder<unknown> {
   return sql`
     past_deadline as (
-      select task_id from gates where deadline_at < now() and state_class < ${terminal}
-      order by deadline_at limit ${limit} for update skip locked
+      select task_id from ${pastDeadline} limit ${limit} for update skip locked
     ),
     unanswered as (
-      select task_id from gates
-      where state_class = ${interrupted} and settled_at < now() - ${seconds(interruptedExpirySeconds)}
-      order by settled_at limit ${limit} for update skip locked
+      select task_id from ${unanswered(interruptedExpirySeconds)} limit ${limit} for update skip locked
     ),
     expired as (
       select task_id from past_deadline union select task_id from unanswered

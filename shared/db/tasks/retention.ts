@@ -12,6 +12,10 @@ import { isPending } from '../webhooks/pending.ts';
 import { addUsageRows } from '../owners/usage.ts';
 import { ownedBy, type Caller } from './visibility.ts';
 
+/** Gates `g` of tasks that ended longer ago than the retention. */
+export const isOld = (retentionSeconds: number) => sql<boolean>`
+        g.state_class = ${sql.lit(stateClass.terminal)} and g.settled_at < now() - ${seconds(retentionSeconds)}`;
+
 /**
  * Removes tasks that ended longer ago than the retention and have no pending deliveries.
  *
@@ -25,8 +29,7 @@ export function deleteEndedTasks(
     db,
     sql`
       select g.task_id from gates g
-      where g.state_class = ${stateClass.terminal}
-        and g.settled_at < now() - ${seconds(options.retentionSeconds)}
+      where ${isOld(options.retentionSeconds)}
         and not exists (select from deliveries d where d.task_id = g.task_id and ${isPending})
         -- A parent that has not ended may still read the results of its children.
         and not exists (

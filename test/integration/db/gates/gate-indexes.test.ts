@@ -6,6 +6,7 @@ import { before, beforeEach, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { readBacklog } from '#shared/db/outbox/backlog.ts';
+import { findWork } from '#shared/db/outbox/find-work.ts';
 import { wakeStalledTurns } from '#shared/db/outbox/reconcile.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
@@ -64,6 +65,11 @@ describe('indexes of gates', () => {
   test('serve the search for stalled turns', async () => {
     await wakeStalledTurns(db, limits);
     assert.deepEqual(await findGateIndexes(), new Set(['gates_by_wakeup', 'gates_pkey']));
+  });
+
+  test('serve the look of a pass for work', async () => {
+    await findWork(db, { interruptedExpirySeconds: 3600, retentionSeconds: 3600 });
+    assert.deepEqual(await findGateIndexes(), new Set(['gates_by_deadline', 'gates_by_settled']));
   });
 
   test('serve the search for expired tasks', async () => {
