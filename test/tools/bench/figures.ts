@@ -1,18 +1,23 @@
 /** The results as a page of tables, so that the docs show measured figures, including missed targets. */
 import { isMet, type CaseResult, type Figure } from './rounds.ts';
 
-export function formatFigures(machine: string, cases: Record<string, CaseResult>): string {
-  const sections = Object.entries(cases).flatMap(([name, { at, seconds, loadBefore, figures }]) => [
+export function formatFigures(cases: Record<string, CaseResult>): string {
+  const sections = Object.entries(cases).flatMap(([name, { machine, at, seconds, loadBefore, figures }]) => [
     `## ${name}`,
     '',
-    `${at.slice(0, 16).replace('T', ' ')} UTC, ${seconds} s, load average before it ${loadBefore.toFixed(1)}`,
+    `${at.slice(0, 16).replace('T', ' ')} UTC, ${seconds} s, load average before it ${loadBefore.toFixed(1)}. ${machine}.`,
     '',
     '| figure | measured | target | |',
     '|---|---:|---:|---|',
     ...figures.map(formatRow),
     '',
   ]);
-  const head = ['# Figures', '', `Written by \`npm run bench\` on ${machine}.`, ''];
+  const head = [
+    '# Figures',
+    '',
+    'Written by `npm run bench`. Figures of different machines cannot be compared.',
+    '',
+  ];
   return [...head, ...sections].join('\n');
 }
 

@@ -65,7 +65,6 @@ const cases: Record<string, BenchCase> = {
 };
 
 interface Results {
-  machine: string;
   cases: Record<string, CaseResult>;
 }
 
@@ -85,8 +84,8 @@ const cpu = os.cpus()[0]?.model ?? 'unknown CPU';
 const memoryGb = Math.round(os.totalmem() / 2 ** 30);
 const machine = `${os.availableParallelism()} cores of ${cpu}, ${memoryGb} GB, ${os.type()} ${os.release()}, Node ${process.version}`;
 const results: Results = existsSync(file)
-  ? { ...(JSON.parse(readFileSync(file, 'utf8')) as Results), machine }
-  : { machine, cases: {} };
+  ? (JSON.parse(readFileSync(file, 'utf8')) as Results)
+  : { cases: {} };
 console.log(machine);
 
 const failed: string[] = [];
@@ -108,10 +107,10 @@ try {
       if (!figures.every(isMet)) failed.push(name);
       if ((figures.find((figure) => figure.name === 'tasks stored')?.value ?? 0) < leastPublished) continue;
     }
-    results.cases[name] = { at: new Date(started).toISOString(), seconds, loadBefore, figures };
+    results.cases[name] = { machine, at: new Date(started).toISOString(), seconds, loadBefore, figures };
     writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`);
     writeFileSync(path.join(folder, 'bench.svg'), plot(results.cases));
-    writeFileSync(path.join(folder, 'figures.md'), formatFigures(machine, results.cases));
+    writeFileSync(path.join(folder, 'figures.md'), formatFigures(results.cases));
   }
 } finally {
   await server.stop();

@@ -65,6 +65,8 @@ export const ratio = (name: string, value: number, least: number): Figure => ({
 
 /** The result of one run of a case. */
 export interface CaseResult {
+  /** Cases of different runs may come from different machines. */
+  machine: string;
   at: string;
   seconds: number;
   /** Load average of the minute before the case. */

@@ -30,8 +30,8 @@ export interface AgedOptions {
 /** Enough for lists, and for what retention removes. */
 const fewTasks = 20_000;
 
-/** Memory for a database of this size; the rest is as in production (startPostgres). */
-const measuredSettings = { shared_buffers: '2GB', max_wal_size: '4GB' };
+/** Memory for a database of this size, and the log until it is read (measureLog); the rest is as in production (startPostgres). */
+const measuredSettings = { shared_buffers: '2GB', max_wal_size: '4GB', wal_keep_size: '4GB' };
 
 const createCaller = (owner: string) => ({ env: environment, headers: createHeaders(owner) });
 
