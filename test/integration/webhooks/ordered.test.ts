@@ -1,6 +1,7 @@
 /** Ordered configs: one attempt at a time, in the order of the events. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { sql } from 'kysely';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { waitForDeliveries } from '../../support/webhooks/deliveries.ts';
@@ -60,6 +61,32 @@ describe('ordered webhooks', () => {
       },
     );
   }
+
+  test('locks a config before the deliveries that it wakes, as claims do', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const stop = new AbortController();
+    const { outbox } = await startDispatchers(t, db, 1, { stopping: stop.signal });
+    const release = Promise.withResolvers<number>();
+    receiver.answerBy(() => release.promise);
+    const { taskId, claim } = await startTask(db, outbox, webhookTo(receiver.url, { events: 'all' }));
+    await receiver.count(1);
+    await claim();
+    stop.abort();
+    await db.transaction().execute(async (trx) => {
+      await sql`select from deliveries where task_id = ${taskId} and seq = 2 for update`.execute(trx);
+      release.resolve(200);
+      await waitFor('the wake-up to wait for the delivery', async () => {
+        const { rows } = await sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+            and query like '%update deliveries d set wakeup_at%'`.execute(db);
+        return rows.length === 1;
+      });
+      const lockConfig = sql`select from webhook_configs where task_id = ${taskId} for update nowait`;
+      await assert.rejects(lockConfig.execute(db), { code: '55P03' });
+    });
+    await waitForDeliveries(db, taskId);
+    assert.deepEqual(receiver.events(), [1, 2]);
+  });
 
   test('delivers each event once and in order when dispatchers race', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
