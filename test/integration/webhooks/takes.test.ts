@@ -1,16 +1,19 @@
 /** Dispatchers take wake-ups from the outbox, so that first attempts need no Cloud Task. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
 import { sql } from 'kysely';
 import { deliveriesChannel } from '#shared/db/events/fan-out.ts';
 import { createEventHints } from '#shared/db/events/hints.ts';
+import { createDeliveryClaim } from '#shared/db/webhooks/attempts/claim.ts';
+import { createAttemptRecorder } from '#shared/db/webhooks/attempts/record.ts';
 import { takeDeliveries } from '#shared/db/webhooks/attempts/take.ts';
 import type { DeliveryWakeup } from '#shared/domain/wakeup.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { waitForDeliveries } from '../../support/webhooks/deliveries.ts';
+import { readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
@@ -204,6 +207,36 @@ describe('wake-ups of deliveries', () => {
     assert.deepEqual(created, [wakeups.map(({ taskId }) => taskId)]);
     assert.deepEqual(dueAt, [new Date(at)]);
     await waitFor('the outbox to be empty', async () => (await readWakeups()) === 0);
+  });
+
+  test('are at most a sixteenth of their delay late, and are not taken for lost', { timeout }, async () => {
+    const { outbox, created, dueAt } = createPublisher();
+    const options = { leaseSeconds: 30, wakeupGraceSeconds: 10 };
+    const [claim, record] = [createDeliveryClaim(db, options), createAttemptRecorder(db, options)];
+    const delays = new Map<string, number>();
+    const wakeups: DeliveryWakeup[] = [];
+    for (const delaySeconds of [5, 66, 600, 3_600, 3_601, 3_602, 3_603, 86_400]) {
+      const { taskId } = await startTask(db, undefined, webhookTo('https://example.com/'));
+      const [delivery] = (await claim({ taskId, configId: 'hook', limit: 1 })).deliveries;
+      const answer = { startedAt: new Date(), durationMs: 1, status: 503, error: null, responseStart: null };
+      const outcome = { kind: 'retry', delaySeconds } as const;
+      const next = { mayContinue: false, nextClaimId: randomUUID() };
+      const recorded = await record({ ...answer, ...next, delivery: delivery!, outcome });
+      wakeups.push(...(recorded?.wakeups ?? []));
+      delays.set(taskId, delaySeconds);
+    }
+    outbox.publish(wakeups);
+    await outbox.idle();
+    assert.ok(created.length <= 6, 'the four of about an hour share one Cloud Task, or two');
+    for (const [taskId, delaySeconds] of delays) {
+      const [delivery] = await readDeliveries(db, taskId);
+      const at = dueAt[created.findIndex((taskIds) => taskIds.includes(taskId))]!.getTime();
+      const lateMs = at - delivery!.due_at.getTime();
+      const message = `the retry after ${delaySeconds} s is ${lateMs} ms late`;
+      assert.ok(lateMs >= 0 && lateMs <= (delaySeconds * 1000) / 16, message);
+      const graceMs = delivery!.wakeup_at.getTime() - at;
+      assert.ok(graceMs >= 10_000, `the reconciler wakes it ${graceMs} ms later`);
+    }
   });
 
   test('are published at the latest when the process stops', { timeout }, async () => {
