@@ -11,6 +11,7 @@ import { createIntake, type Intake, type IntakeParts } from '#services/worker/in
 import { createPushConsumer } from '#services/worker/intake/push-consumer.ts';
 import { startPulling } from '#services/worker/intake/versions.ts';
 import { createLeaseHeartbeat } from '#services/worker/turn/lease-heartbeat.ts';
+import { isSuspect } from '#services/worker/turn/suspects.ts';
 import { newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
@@ -18,7 +19,8 @@ const { db } = await connectToTestDatabase();
 const log = createLogger('test', 'silent');
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 const accept = createAccept(db, options);
-const claim = createClaim(db, { ...options, worker: 'w', leaseSeconds: 30, maxAttempts: 5 });
+const maxAttempts = 5;
+const claim = createClaim(db, { ...options, worker: 'w', leaseSeconds: 30, maxAttempts });
 const sent = { at: Date.now(), traceparent: undefined };
 
 async function acceptTask(): Promise<string> {
@@ -58,7 +60,7 @@ function openIntake(t: TestContext, onClaimed: (intake: Intake) => void = () => 
     concurrency: 4,
     ownerShare: 1,
     mayClaim: () => true,
-    maxAttempts: 5,
+    maxAttempts,
     source: { topic: 't', subscription: 's' },
     leftWakeSeconds: 60,
     log,
@@ -75,6 +77,26 @@ describe('a worker that stops', () => {
     const { lease_until: leaseUntil, attempts } = await readGate(taskId);
     assert.deepEqual([leaseUntil, attempts], [null, 0]);
     assert.equal((await claim(taskId)).kind, 'claimed', 'another worker claims it at once');
+  });
+
+  test('leaves a turn whose workers died a suspect, and spends no attempt', async (t) => {
+    const taskId = await acceptTask();
+    for (let death = 0; death < 2; death++) {
+      assert.equal((await claim(taskId)).kind, 'claimed');
+      for (const table of ['gates', 'extended_leases'] as const) {
+        const ended = { lease_until: new Date(Date.now() - 1_000) };
+        await db.updateTable(table).set(ended).where('task_id', '=', taskId).execute();
+      }
+    }
+    const { intake, ran } = openIntake(t, (stopped) => void stopped.drain());
+    await intake.claimAndRun(taskId, sent);
+    assert.deepEqual(ran, []);
+    const next = await claim(taskId);
+    assert.ok(next.kind === 'claimed', 'another worker claims it at once');
+    assert.deepEqual([next.attempts, isSuspect(next, maxAttempts)], [3, true]);
+    const attempts = db.selectFrom('turn_attempts').select('outcome').where('task_id', '=', taskId);
+    const outcomes = (await attempts.orderBy('fence').execute()).map(({ outcome }) => outcome);
+    assert.deepEqual(outcomes, ['crashed', 'crashed', 'postponed']);
   });
 
   test('takes no turn from the queue of its version', async (t) => {
