@@ -3,13 +3,13 @@ import type { Artifact, Message } from '../../domain/message.ts';
 import type { OpsTask } from '../../domain/views.ts';
 import { quantity } from '../answer.ts';
 
-/** Characters of the contents as JSON: fewer than those of the text of an answer, so that both have the same. */
+/** Characters of the contents as JSON, and of the last error: fewer than those of the text of an answer, so that both have the same. */
 export const maxContentChars = 32_000;
 
 /** Returns the task with those of its contents that fit, and says what was left out. */
 export function fitContents(task: OpsTask): { task: OpsTask; leftOut: string[] } {
   const leftOut: string[] = [];
-  let room = maxContentChars - (task.lastError?.length ?? 0);
+  let room = maxContentChars - JSON.stringify(task.lastError ?? '').length;
 
   function takes(value: unknown): boolean {
     const chars = JSON.stringify(value).length + 1;

@@ -118,6 +118,23 @@ export function testTasks(getRig: () => OpsRig): void {
     assert.deepEqual(shorter.structuredContent.leftOut, ['2 of 3 parts of artifact 1']);
   });
 
+  test('count the last error among the contents of a task', async () => {
+    const { api, call, send } = getRig();
+    const taskId = await send();
+    // Has more characters as JSON.
+    const lastError = 'line\n'.repeat(10_000);
+    await sql`update tasks set last_error = ${lastError} where id = ${taskId}`.execute(api.db);
+    const turn = await playTurn(api.db, taskId);
+    for (let n = 0; n < 10; n++) await turn.artifact([{ text: 'y'.repeat(3_000) }]);
+    await turn.end({ state: 'TASK_STATE_COMPLETED' });
+    const result = await call('ops_get_task', { taskId, maxChars: 20_000 });
+    const { structuredContent } = result;
+    assert.match(structuredContent.lastError, /^(line\n){4000} \[cut: 20000 of 50000 characters\]$/);
+    assert.deepEqual(structuredContent.leftOut, ['8 artifacts']);
+    assert.ok(JSON.stringify(structuredContent).length < 33_000);
+    assert.doesNotMatch(splitMarked(result).data, /\[cut: the rest of/);
+  });
+
   test('show what steps have recorded, and mark it as data', async () => {
     const { addStep, call, send } = getRig();
     const taskId = await send();
