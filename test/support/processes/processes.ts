@@ -22,14 +22,16 @@ export interface RunOptions {
   cwd?: string;
 }
 
-const dieWithParent = new URL('../../../services/local/processes/die-with-parent.ts', import.meta.url);
+const projectDir = new URL('../../../', import.meta.url);
+const dieWithParent = new URL('services/local/processes/die-with-parent.ts', projectDir);
 
-/** Runs a TypeScript file of this project with the Node version of the tests. Killed when the test ends. */
+/** Runs a TypeScript file, relative to the project, with the Node version of the tests. Killed when the test ends. */
 export function runNode(t: Cleanup, args: readonly string[], options: RunOptions = {}): RunningProcess {
   const { env, ...ids } = options;
   const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends the process if the tests are killed
     env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
+    cwd: projectDir,
     ...ids,
   }) as ChildProcessByStdio<null, Readable, Readable>;
   const lines: string[] = [];
