@@ -1,6 +1,6 @@
 /** deploy/admin.sh: commands for operators in the job of the migration, for both kinds of images. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { createServer } from 'node:http';
@@ -16,7 +16,8 @@ import { runScript } from '../../../support/deploy/scripts.ts';
 import { startSecretManager } from '../../../support/fakes/secret-manager.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 
-const fake = fileURLToPath(new URL('../../../support/deploy/fake-job.ts', import.meta.url));
+const fake = fileURLToPath(new URL('../../../support/deploy/fake-job.sh', import.meta.url));
+const execution = fileURLToPath(new URL('../../../support/deploy/fake-job.ts', import.meta.url));
 const images = [
   { image: 'this project', entry: 'services/migrate/main.ts', expected: 'services/admin/main.ts' },
   { image: 'an agent of its own', entry: 'migrate', expected: 'admin' },
@@ -40,14 +41,14 @@ interface JobOptions {
 function createJob(t: TestContext, { entry = 'migrate', api = {}, job = {}, env = {} }: JobOptions = {}) {
   const dir = createTempDir(t);
   mkdirSync(path.join(dir, 'bin'));
-  const gcloud = path.join(dir, 'bin/gcloud');
-  writeFileSync(gcloud, `#!/usr/bin/env bash\nexec "${process.execPath}" "${fake}" "$@"\n`);
-  chmodSync(gcloud, 0o755);
+  symlinkSync(fake, path.join(dir, 'bin/gcloud'));
+  writeFileSync(path.join(dir, 'api'), JSON.stringify(describeApi(api)));
   const environment = {
     PATH: `${path.join(dir, 'bin')}:${process.env['PATH']}`,
     FAKE_PROJECT: dir,
+    FAKE_NODE: process.execPath,
+    FAKE_JOB: execution,
     FAKE_ENTRY: entry,
-    FAKE_API_ENV: JSON.stringify(api),
     FAKE_JOB_ENV: JSON.stringify({ DATABASE_URL: url, ...job }),
     ADMIN_POLL_SECONDS: '0',
     ADMIN_LOG_SECONDS: '0',
@@ -58,6 +59,14 @@ function createJob(t: TestContext, { entry = 'migrate', api = {}, job = {}, env 
     run: (...args: string[]) => runScript('admin.sh', args, environment),
     readVariables: () => JSON.parse(readFileSync(path.join(dir, 'variables'), 'utf8')) as object,
   };
+}
+
+/** Describes an api with these variables, as gcloud does. */
+function describeApi(api: Record<string, string>): object {
+  const env = Object.entries(api).map(([name, value]) => ({ name, value }));
+  const hidden = { name: 'ALLOY_DB_PASS', valueFrom: { secretKeyRef: { name: 'x', key: '1' } } };
+  const containers = [{ name: 'alloydb-auth-proxy' }, { name: 'service', env: [...env, hidden] }];
+  return { spec: { template: { spec: { containers } } } };
 }
 
 describe('admin.sh', () => {
