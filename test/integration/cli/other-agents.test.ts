@@ -5,13 +5,9 @@ import { createServer } from 'node:http';
 import { describe, test } from 'node:test';
 import { AgentCard, generateAgentCardSignature } from '@a2a-js/sdk';
 import { runCli } from '../../support/clients/cli.ts';
-import { testCliWithAgent } from '../../support/clients/cli-with-agent.ts';
 import { listen } from '../../support/network/listen.ts';
-import { startSdkAgent } from '../../support/agents/sdk-agents.ts';
 
 describe('longhaul with other agents', () => {
-  testCliWithAgent('1.0 over JSON-RPC', '1.0', (t) => startSdkAgent(t, 'JSONRPC'));
-
   test('card verifies signatures and names what is not valid', async (t) => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     let card: object = {};

@@ -9,7 +9,6 @@ import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { startSecretManager } from '../../support/fakes/secret-manager.ts';
 import { createLineLog } from '../../support/processes/log-lines.ts';
 import { runNode } from '../../support/processes/processes.ts';
-import { startStack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -159,21 +158,6 @@ describe('watched variables', () => {
 });
 
 describe('services', () => {
-  test('use new keys while they run', { timeout }, async (t) => {
-    const manager = await startSecretManager(t);
-    manager.set(name, createKey('one'));
-    const stack = await startStack(t, {
-      ENCRYPTION_KEYS: `sm://${name}`,
-      SECRET_MANAGER_EMULATOR_HOST: manager.host,
-      SECRETS_REFRESH_SECONDS: '0.05',
-    });
-    const services = await Promise.all([stack.start('api'), stack.start('dispatcher')]);
-    manager.set(name, `${createKey('two')},${createKey('one')}`);
-    await Promise.all(
-      services.map(({ running }) => running.line(/"ENCRYPTION_KEYS".*the new value is in use/)),
-    );
-  });
-
   test('exit with status 78 if a secret cannot be read', { timeout }, async (t) => {
     const manager = await startSecretManager(t);
     const service = runNode(t, ['services/dispatcher/main.ts'], {

@@ -4,12 +4,10 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { after, before, canary, createCloudRun } from '../../../support/deploy/cloud-run.ts';
-import { projectDir } from '../../../support/deploy/project.ts';
-import { runScript } from '../../../support/deploy/scripts.ts';
-import { waitFor } from '../../../support/wait-for.ts';
-
-const targets = ['longhaul-worker', 'longhaul-dispatcher', 'longhaul-api'];
+import { after, before, canary, createCloudRun } from '../../../../support/deploy/cloud-run.ts';
+import { projectDir } from '../../../../support/deploy/project.ts';
+import { runScript } from '../../../../support/deploy/scripts.ts';
+import { waitFor } from '../../../../support/wait-for.ts';
 
 describe('the release of a rollout', () => {
   test('is compared with the one that was prepared', async (t) => {
@@ -135,29 +133,4 @@ describe('an interrupted step', () => {
     assert.equal((await fake.run('back')).code, 0);
     assert.deepEqual(fake.shares(), before);
   });
-});
-
-test('a dry run prints the commands of each step, and runs none', async (t) => {
-  const fake = createCloudRun(t);
-  const print = async (step: string, env: Record<string, string> = {}): Promise<string[]> => {
-    const all = { ...fake.environment, WORKER_INSTANCES: '2', ...env };
-    const { output, errors } = await runScript('rollout.sh', ['--dry-run', step, '2.0'], all);
-    assert.equal(errors, '');
-    return output.split('\n').filter((line) => line.startsWith('gcloud '));
-  };
-  const canaryCommands = await print('canary');
-  assert.deepEqual(
-    canaryCommands.map(
-      (line) => targets.find((name) => line.includes(name)) ?? /args=(\S+?),/.exec(line)?.[1],
-    ),
-    [...targets, 'services/admin/main.ts\\'],
-  );
-  assert.match(canaryCommands[0]!, /--to-revisions=NEXT=50\\,BEFORE=50$/);
-  assert.match((await print('contract')).join('\n'), /jobs update .*\n.*contract\\,--keep=2\.0/);
-  const push = await print('prepare', { WORKER_MODE: 'push', GRPC_MAX: '2' });
-  assert.deepEqual(
-    push.map((line) => /gcloud run services update (\S+)/.exec(line)?.[1]),
-    ['longhaul-worker', 'longhaul-dispatcher', 'longhaul-grpc', 'longhaul-api'],
-  );
-  assert.deepEqual(fake.takeChanges(), []);
 });

@@ -4,9 +4,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { after, createCloudRun } from '../../../support/deploy/cloud-run.ts';
-import { projectDir } from '../../../support/deploy/project.ts';
-import { run, runScript } from '../../../support/deploy/scripts.ts';
+import { after, createCloudRun } from '../../support/deploy/cloud-run.ts';
+import { projectDir } from '../../support/deploy/project.ts';
+import { run, runScript } from '../../support/deploy/scripts.ts';
 
 describe('the deployment of Cloud Build', () => {
   const { steps, substitutions } = parse(readFileSync(path.join(projectDir, 'cloudbuild.yaml'), 'utf8')) as {

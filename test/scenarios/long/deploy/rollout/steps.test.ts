@@ -1,8 +1,8 @@
 /** rollout.sh against a fake Cloud Run: a release that passes, one that fails, and a failure of each step. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { after, before, canary, createCloudRun } from '../../../support/deploy/cloud-run.ts';
-import { runScript } from '../../../support/deploy/scripts.ts';
+import { after, before, canary, createCloudRun } from '../../../../support/deploy/cloud-run.ts';
+import { runScript } from '../../../../support/deploy/scripts.ts';
 
 describe('a rollout', () => {
   test('gives a release a share, judges its tasks, waits for the others, and promotes it', async (t) => {
