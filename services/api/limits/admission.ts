@@ -6,6 +6,7 @@
  * message is read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { callbacksPath, geminiWebhooksPath } from '#shared/domain/wait.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -132,11 +133,15 @@ export function registerAdmission(
   });
   if (byteRates !== undefined) {
     app.addHook('onSend', (request: AdmittedRequest, _reply, payload, done) => {
-      const bytes = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload.length : 0;
+      const isWhole = typeof payload === 'string' || Buffer.isBuffer(payload);
       const caller = request[admitted];
-      if (bytes >= minChargedBytes && caller !== undefined) {
+      if (
+        caller !== undefined &&
+        (isWhole ? payload.length >= minChargedBytes : payload instanceof Readable)
+      ) {
         const key = getLimitKey(caller, () => request.ip);
-        byteRates.charge(key, bytes);
+        if (isWhole) byteRates.charge(key, payload.length);
+        else chargePieces(payload as Readable, (bytes) => byteRates.charge(key, bytes));
       }
       done(null, payload);
     });
@@ -156,6 +161,15 @@ export function registerAdmission(
     // Counts as being received until it is parsed.
     void largeWork.start(getLimitKey(caller, () => request.ip)).then(start);
   });
+}
+
+/** Charges an answer that is sent in pieces: a stream of events, or a file. Small events are not charged. */
+function chargePieces(answer: Readable, charge: (bytes: number) => void): void {
+  const push = answer.push.bind(answer);
+  answer.push = (piece: string | Buffer | null, encoding?: BufferEncoding) => {
+    if (piece !== null) charge(piece.length);
+    return push(piece, encoding);
+  };
 }
 
 /** Counts a body without a length as it arrives. The parser of bodies resumes the message. */

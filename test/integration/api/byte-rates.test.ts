@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
-import type { Task } from '@a2a-js/sdk';
+import type { StreamResponse, Task } from '@a2a-js/sdk';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { nextStep } from '#services/api/handler/call-state.ts';
 import { ByteRates } from '#shared/runtime/byte-rates.ts';
@@ -41,6 +41,21 @@ describe('the bytes of a caller', () => {
     const refused = await get();
     assert.equal(refused.status, 429);
     assert.ok(Number(refused.headers.get('retry-after')) >= 1);
+  });
+
+  test('include its streams', async (t) => {
+    const text = 'x'.repeat(100_000);
+    async function* sendMessageStream(): AsyncGenerator<StreamResponse, void, undefined> {
+      for (const id of ['a', 'b']) {
+        yield { payload: { $case: 'task', value: { ...createWireTask(id), metadata: { text } } } };
+      }
+    }
+    const { url } = await startApiServer(t, { sendMessageStream }, { bytesPerSecond: 20_000 });
+    const message = { messageId: 'm', role: 'ROLE_USER', parts: [{ text: 'hello' }] };
+    const stream = () => postJsonRpc(url, 'SendStreamingMessage', { message });
+    const answer = await stream();
+    assert.ok((await answer.text()).length > 200_000);
+    assert.equal((await stream()).status, 429);
   });
 
   test('include its requests, which are refused before their body is read', async (t) => {
