@@ -5,6 +5,7 @@
  *   delivered in order: settle (fenced) and claim the next (follow.ts) ──nothing claimed──┐
  *                                                                                         ▼
  *   others: settle (fenced), wake retries ──▶ fail what is pending of disabled configs ──▶ claim the next ──▶ wake the rest
+ *             └ the head of an ordered queue is due later: nothing follows before it
  *
  * Each step is one statement, so that no lock waits for this process. The claim comes after the first commit, so it sees
  * everything that was committed before a wake-up was dropped. If this process dies between two steps, the reconciler
@@ -92,15 +93,18 @@ async function recordSet(
   options: Options,
   attempts: readonly Attempt[],
 ): Promise<(Recorded | undefined)[]> {
-  const { counted, wakeups } = await settleAttempts(db, options.wakeupGraceSeconds, attempts);
+  const { counted, waiting, wakeups } = await settleAttempts(db, options.wakeupGraceSeconds, attempts);
   const isCounted = ({ delivery }: Attempt): boolean => counted.has(toDeliveryText(delivery));
+  const isWaiting = ({ delivery }: Attempt): boolean => waiting.has(toDeliveryText(delivery));
   const missed = attempts.filter((attempt) => !isCounted(attempt));
   // Another try, whose answer was lost, may have settled them, and claimed what follows.
   const settledBefore = missed.length === 0 ? new Set<string>() : await findSettled(db, missed);
   const results = new Map<string, Recorded>();
   const proceed = async (settled: readonly Attempt[], claimId: string, woken: readonly DeliveryWakeup[]) => {
     if (settled.length === 0) return;
-    const { claimed, wakeups: further } = await continueQueues(db, options, settled, claimId);
+    // Nothing follows the heads of ordered queues before their retries.
+    const continuing = settled.filter((attempt) => !isWaiting(attempt));
+    const { claimed, wakeups: further } = await continueQueues(db, options, continuing, claimId);
     const recorded = toRecorded(settled, { claimed, wakeups: [...woken, ...further] });
     for (const [key, result] of recorded) results.set(key, result);
   };
@@ -142,6 +146,7 @@ async function continueQueues(
   recorded: readonly Attempt[],
   claimId: string,
 ): Promise<Continued> {
+  if (recorded.length === 0) return { claimed: new Map(), wakeups: [] };
   const until = performance.now() + maxRepeatMs;
   const abandoned = recorded.filter(({ outcome }) => outcome.kind === 'abandoned');
   if (abandoned.length > 0) await tryUntil(until, () => failPending(db, abandoned));

@@ -62,6 +62,7 @@ interface Row {
   config_id: string;
   /** Null for a wake-up, which has the columns after it. */
   seq: number | null;
+  waits: boolean | null;
   wakeup_id: string | null;
   due_at: Date | null;
 }
@@ -70,13 +71,14 @@ interface Row {
  * Settles the attempts whose fence is still current. The configs are locked and written in the same statement, so a
  * claim that waited for it finds a new version of its config (claim.ts).
  *
- * @returns `counted`: those attempts, by `toDeliveryText`; and a wake-up for each retry
+ * @returns by `toDeliveryText`, `counted`: those attempts, and `waiting`: those of them that are the heads of their ordered
+ *   queues, of which nothing is due before their retry; and a wake-up for each retry
  */
 export async function settleAttempts(
   db: Db,
   wakeupGraceSeconds: number,
   unsealed: readonly Attempt[],
-): Promise<{ counted: Set<string>; wakeups: DeliveryWakeup[] }> {
+): Promise<{ counted: Set<string>; waiting: Set<string>; wakeups: DeliveryWakeup[] }> {
   const attempts = areContentsEncrypted() ? await sealAnswers(unsealed) : unsealed;
   const hasRetries = attempts.some(({ outcome }) => 'delaySeconds' in outcome);
   const merges = attempts.some(delaysQueue);
@@ -85,7 +87,7 @@ export async function settleAttempts(
     with input as (${inputRows(attempts)} ${fewRows(attempts.length)}),
     -- Configs are locked before deliveries, here and wherever both change.
     config as (
-      select c.task_id, c.id
+      select c.task_id, c.id, c.ordered, c.xmin as version
       from (select distinct task_id, config_id from input) key
       join webhook_configs c on c.task_id = key.task_id and c.id = key.config_id
       order by c.task_id, c.id for update of c
@@ -110,7 +112,7 @@ export async function settleAttempts(
       from input join config on config.task_id = input.task_id and config.id = input.config_id
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
         and ${isPending} and d.fence = input.fence and d.lease_until is not null
-      returning input.*, d.due_at
+      returning input.*, d.due_at, config.ordered, config.version
     ),
     -- The log of attempts, for the owner.
     logged as (
@@ -135,17 +137,30 @@ export async function settleAttempts(
     )
     ${merges ? sql`, ${mergeWaiting(sql`(select distinct task_id, config_id from settled where merges)`)}` : sql``}
     ${hasRetries ? sql`, ${wakeRetries}` : sql``}
-    select task_id, config_id, seq, null::bigint as wakeup_id, null::timestamptz as due_at from settled
-    ${hasRetries ? sql`union all select task_id, config_id, null, id, due_at from wakeup` : sql``}`.execute(
+    select task_id, config_id, seq, ${hasRetries ? waits : sql`false`} as waits, null::bigint as wakeup_id,
+      null::timestamptz as due_at
+    from settled
+    ${hasRetries ? sql`union all select task_id, config_id, null, null, id, due_at from wakeup` : sql``}`.execute(
     db,
   );
   const counted = new Set<string>();
+  const waiting = new Set<string>();
   const wakeups: DeliveryWakeup[] = [];
-  for (const { task_id: taskId, config_id: configId, seq, wakeup_id: id, due_at: dueAt } of rows) {
-    if (seq !== null) counted.add(toDeliveryText({ taskId, configId, seq }));
-    else if (id !== null && dueAt !== null) wakeups.push({ id, kind: 'delivery', taskId, configId, dueAt });
+  for (const {
+    task_id: taskId,
+    config_id: configId,
+    seq,
+    waits: isWaiting,
+    wakeup_id: id,
+    due_at: dueAt,
+  } of rows) {
+    if (id !== null && dueAt !== null) wakeups.push({ id, kind: 'delivery', taskId, configId, dueAt });
+    if (seq === null) continue;
+    const key = toDeliveryText({ taskId, configId, seq });
+    counted.add(key);
+    if (isWaiting === true) waiting.add(key);
   }
-  return { counted, wakeups };
+  return { counted, waiting, wakeups };
 }
 
 /** A receiver may answer with what it was sent. */
@@ -186,6 +201,18 @@ function inputRows(attempts: readonly Attempt[]): RawBuilder<unknown> {
 function delaysQueue({ delivery: { config, failures }, outcome }: Attempt): boolean {
   return config.ordered && config.events === 'all' && (outcome.kind === 'retry' || failures > 0);
 }
+
+/**
+ * Whether a retry or a deferral is the head of an ordered config. A redelivery or a test would be before it, and changes the
+ * config: if this statement waited for one, it does not see it, and the version differs (claim.ts).
+ */
+const waits = sql`coalesce(
+      delay is not null and ordered and seq > 0 and version = (
+        select seen.xmin from webhook_configs seen where seen.task_id = settled.task_id and seen.id = settled.config_id
+      ) and not exists (
+        select from deliveries d
+        where d.task_id = settled.task_id and d.config_id = settled.config_id and ${isPending} and d.seq < settled.seq
+      ), false)`;
 
 const wakeRetries = sql`
     wakeup as (
