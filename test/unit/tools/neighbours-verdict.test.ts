@@ -15,7 +15,8 @@ function createPhase(p99: number, more: Partial<PhaseReport> = {}): PhaseReport 
     get: latency,
     webhook: latency,
   };
-  return { latencies, unanswered: 0, tasksLost: 0, webhooksLost: 0, ...more };
+  const stages: PhaseReport['stages'] = { accepted: latency, claimed: latency, completed: latency };
+  return { latencies, stages, unanswered: 0, tasksLost: 0, webhooksLost: 0, ...more };
 }
 
 function createResult(alone: PhaseReport, hostile: PhaseReport): ScenarioResult {

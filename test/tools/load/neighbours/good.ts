@@ -10,10 +10,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createApiClient, type Answer } from './api-client.ts';
 import { usageRequest } from './measured/loop-usage.ts';
 import { getKey, goodOwner } from './owners.ts';
-import { Samples, type GoodReport, type Phase } from './samples.ts';
+import { Samples, stages, type GoodReport, type Phase, type Stage } from './samples.ts';
 import { startWebhookReceiver } from './webhook-receiver.ts';
 
 const { API_URL: apiUrl = '', RATE: rate = '' } = process.env;
+/** Found in the text of a stream once a stage of its task has been reached. */
+const stageMarks: Record<Stage, RegExp> = {
+  accepted: /"task":/,
+  claimed: /TASK_STATE_WORKING/,
+  completed: /TASK_STATE_COMPLETED/,
+};
 /** Bounds the wait for operations in flight when the hostile owner has stopped. */
 const settleMs = 60_000;
 const retryMs = 200;
@@ -102,7 +108,17 @@ async function runTask(of: Phase, plannedAt: number): Promise<void> {
   const streamed = await repeat(async () => {
     const { statusCode, body } = await client.open('SendStreamingMessage', { message });
     let text = '';
-    for await (const chunk of body as AsyncIterable<Buffer>) text += chunk.toString();
+    let stageAt = plannedAt;
+    let reached = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      text += chunk.toString();
+      for (const stage of stages.slice(reached)) {
+        if (!stageMarks[stage].test(text)) break;
+        reached += 1;
+        samples.addStage(of, stage, performance.now() - stageAt);
+        stageAt = performance.now();
+      }
+    }
     taskId ??= /"task":\{"id":"([^"]+)"/.exec(text)?.[1];
     state = findEnd(text);
     return { status: statusCode, text, bytes: text.length };

@@ -2,7 +2,7 @@
 import os from 'node:os';
 import type { ServiceKind } from '../../../support/stack.ts';
 import { attacks, getAttack, ordinaryRow } from './attacks.ts';
-import type { Operation, PhaseReport } from './samples.ts';
+import { stages, type Latency, type Operation, type PhaseReport } from './samples.ts';
 import type { ScenarioResult } from './scenario.ts';
 import { findExceeded } from './verdict.ts';
 
@@ -17,8 +17,7 @@ export function formatRow(result: ScenarioResult): string {
   const { alone, hostile } = good.phases;
   const latency = (operation: Operation) => {
     const [before, after] = [alone.latencies[operation], hostile.latencies[operation]];
-    const format = ({ p50, p99 }: { p50: number; p99: number }) => `${formatMs(p50)} / ${formatMs(p99)}`;
-    return `${format(before)} → ${format(after)} (×${(after.p99 / before.p99).toFixed(1)})`;
+    return `${formatChange(before, after)} (×${(after.p99 / before.p99).toFixed(1)})`;
   };
   const { api, worker, dispatcher } = services;
   const crashes = Object.entries(services).flatMap(([kind, usage]) =>
@@ -48,10 +47,17 @@ export function formatCounts(result: ScenarioResult): string {
   const errors = Object.entries(good.errors).map(([kind, count]) => `  ${count} × repeated after ${kind}`);
   return [
     `  load average before: ${loadBefore.toFixed(1)}`,
+    formatStages(good.phases),
     ...formatUsage(result),
     ...lines,
     ...errors,
   ].join('\n');
+}
+
+/** Where a whole task of the measured owner spends its time. */
+function formatStages({ alone, hostile }: ScenarioResult['good']['phases']): string {
+  const parts = stages.map((stage) => `${stage} ${formatChange(alone.stages[stage], hostile.stages[stage])}`);
+  return `  whole task, p50 / p99 in ms of each stage: ${parts.join(', ')}`;
 }
 
 /** The times for which requests of the measured owner wait in each event loop, and the users of the cores. */
@@ -73,11 +79,22 @@ function formatUsage({ usage, hostileCpu = 0 }: ScenarioResult): string[] {
     ['PostgreSQL', alone.machine.postgres, hostile.machine.postgres] as const,
     [`all ${os.availableParallelism()} of the machine`, alone.machine.all, hostile.machine.all] as const,
     ['taken by its host', alone.machine.stolen, hostile.machine.stolen] as const,
-  ].map(([name, before = 0, after = 0]) => `${name} ${before.toFixed(2)} → ${after.toFixed(2)}`);
+  ];
+  const waiting = [
+    ...kinds.map(
+      (kind) => [getProcess(kind), alone.loops[kind]?.waiting, hostile.loops[kind]?.waiting] as const,
+    ),
+    ['PostgreSQL', alone.machine.postgresWaiting, hostile.machine.postgresWaiting] as const,
+  ];
+  const formatAll = (averages: readonly (readonly [string, number | undefined, number | undefined])[]) =>
+    averages
+      .map(([name, before = 0, after = 0]) => `${name} ${before.toFixed(2)} → ${after.toFixed(2)}`)
+      .join(', ');
   return [
     `  event loop delayed, p99 / max in ms: ${format('delayP99Ms', 'delayMaxMs')}`,
     `  event loop busy at once, p99 / max in ms of CPU: ${format('busyP99Ms', 'busyMaxMs')}`,
-    `  cores used: ${cores.join(', ')}, hostile process ${hostileCpu.toFixed(2)}`,
+    `  cores used: ${formatAll(cores)}, hostile process ${hostileCpu.toFixed(2)}`,
+    `  waiting for a core, on average: ${formatAll(waiting)}`,
   ];
 }
 
@@ -89,6 +106,11 @@ function getName({ rows, burn = 0 }: ScenarioResult): string {
   if (rows.length === 0) return `${burn} cores`;
   if (rows[0] === ordinaryRow) return 'ordinary';
   return rows.length === 1 ? String(rows[0]) : rows.length === attacks.length ? 'all' : rows.join('+');
+}
+
+function formatChange(before: Latency, after: Latency): string {
+  const format = ({ p50, p99 }: Latency) => `${formatMs(p50)} / ${formatMs(p99)}`;
+  return `${format(before)} → ${format(after)}`;
 }
 
 function formatMs(ms: number): string {

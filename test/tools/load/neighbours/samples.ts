@@ -7,6 +7,10 @@ export type Phase = 'warm-up' | 'alone' | 'pause' | 'hostile';
 export const operations = ['send', 'task', 'get', 'webhook'] as const;
 export type Operation = (typeof operations)[number];
 
+/** The parts of a whole task: until its first event, until a worker has claimed it, and until it has ended. */
+export const stages = ['accepted', 'claimed', 'completed'] as const;
+export type Stage = (typeof stages)[number];
+
 /** Milliseconds. */
 export interface Latency {
   count: number;
@@ -16,6 +20,7 @@ export interface Latency {
 
 export interface PhaseReport {
   latencies: Record<Operation, Latency>;
+  stages: Record<Stage, Latency>;
   /** Operations without an answer, tasks that failed or did not end, webhooks that did not arrive. */
   unanswered: number;
   tasksLost: number;
@@ -41,9 +46,17 @@ export class Samples {
 
   /** An operation without an answer counts with the time that it has waited. */
   add(phase: Phase, operation: Operation, ms: number, isAnswered: boolean): void {
-    const key = `${phase} ${operation}`;
-    this.#latencies.set(key, [...(this.#latencies.get(key) ?? []), ms]);
+    this.#addLatency(phase, operation, ms);
     if (!isAnswered) this.#unanswered.set(phase, (this.#unanswered.get(phase) ?? 0) + 1);
+  }
+
+  addStage(phase: Phase, stage: Stage, ms: number): void {
+    this.#addLatency(phase, stage, ms);
+  }
+
+  #addLatency(phase: Phase, name: Operation | Stage, ms: number): void {
+    const key = `${phase} ${name}`;
+    this.#latencies.set(key, [...(this.#latencies.get(key) ?? []), ms]);
   }
 
   /** Records the final state of an accepted task; undefined: it did not end. */
@@ -58,9 +71,10 @@ export class Samples {
   report(webhooks: Webhooks): GoodReport {
     const report = (phase: Phase): PhaseReport => {
       const { latencies, lost } = webhooks.read(phase);
-      const of = (operation: Operation) => summarise(this.#latencies.get(`${phase} ${operation}`) ?? []);
+      const of = (name: Operation | Stage) => summarise(this.#latencies.get(`${phase} ${name}`) ?? []);
       return {
         latencies: { send: of('send'), task: of('task'), get: of('get'), webhook: summarise(latencies) },
+        stages: { accepted: of('accepted'), claimed: of('claimed'), completed: of('completed') },
         unanswered: this.#unanswered.get(phase) ?? 0,
         tasksLost: this.#lost.get(phase) ?? 0,
         webhooksLost: lost,

@@ -1,5 +1,6 @@
 /** The use of a core by a measured process, and the time in which its event loop was busy with one thing. */
 import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 export interface LoopUsage {
   /** Delays of a timer, in milliseconds: by its own work, and by waits for a core. */
@@ -10,6 +11,14 @@ export interface LoopUsage {
   busyMaxMs: number;
   /** Cores, on average. */
   cpu: number;
+  /** The share of the time for which the main thread waited for a core. */
+  waiting: number;
+}
+
+/** Returns the time for which the main thread of a process has waited for a core, from its schedstat. Default: this process. */
+export function readWaitedMs(pid: number | string = 'self'): number {
+  const [, nanoseconds = '0'] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
+  return Number(nanoseconds) / 1e6;
 }
 
 /** A message that a measured process answers with its usage since the last one. */

@@ -1,10 +1,13 @@
 /** The use of the cores by PostgreSQL and by all processes of the machine: what the event loops of the services do not show. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { readWaitedMs } from './loop-usage.ts';
 
 /** In cores, on average. */
 export interface MachineUsage {
   /** The server of the measured system. */
   postgres: number;
+  /** Its processes that waited for a core, on average. */
+  postgresWaiting: number;
   /** All processes, including the load and what does not belong to the measurement. */
   all: number;
   /** Taken by the host of a virtual machine. */
@@ -21,9 +24,14 @@ export function createMachineMeter(): () => MachineUsage {
     const now = read();
     const perTick = 1000 / ticksPerSecond / (now.at - before.at);
     let postgres = 0;
-    for (const [pid, ticks] of now.postgres) postgres += ticks - (before.postgres.get(pid) ?? 0);
+    let waitedMs = 0;
+    for (const [pid, used] of now.postgres) {
+      postgres += used.ticks - (before.postgres.get(pid)?.ticks ?? 0);
+      waitedMs += used.waitedMs - (before.postgres.get(pid)?.waitedMs ?? 0);
+    }
     const usage = {
       postgres: postgres * perTick,
+      postgresWaiting: waitedMs / (now.at - before.at),
       all: (now.all - before.all) * perTick,
       stolen: (now.stolen - before.stolen) * perTick,
     };
@@ -32,8 +40,13 @@ export function createMachineMeter(): () => MachineUsage {
   };
 }
 
+interface ProcessUsage {
+  ticks: number;
+  waitedMs: number;
+}
+
 /** Clock ticks since the start of the machine, or of a process. */
-function read(): { at: number; postgres: Map<string, number>; all: number; stolen: number } {
+function read(): { at: number; postgres: Map<string, ProcessUsage>; all: number; stolen: number } {
   // proc(5): user, nice, system, idle, iowait, irq, softirq, steal.
   const [, ...fields] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.split(/\s+/);
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = fields.map(Number);
@@ -45,9 +58,9 @@ function read(): { at: number; postgres: Map<string, number>; all: number; stole
   };
 }
 
-/** Returns the ticks of the processes of PostgreSQL that this process has started, with those of their ended children. */
-function readPostgres(): Map<string, number> {
-  const processes = new Map<string, { name: string; parent: string; ticks: number }>();
+/** Returns the usage of the processes of PostgreSQL that this process has started, with the ticks of their ended children. */
+function readPostgres(): Map<string, ProcessUsage> {
+  const processes = new Map<string, ProcessUsage & { name: string; parent: string }>();
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     try {
@@ -56,7 +69,8 @@ function readPostgres(): Map<string, number> {
       // proc(5): state, parent; the times of the process and of its ended children are fields 14 to 17.
       const [, parent = '', ...fields] = stat.slice(end + 2).split(' ');
       const ticks = fields.slice(9, 13).reduce((sum, field) => sum + Number(field), 0);
-      processes.set(pid, { name: stat.slice(stat.indexOf('(') + 1, end), parent, ticks });
+      const name = stat.slice(stat.indexOf('(') + 1, end);
+      processes.set(pid, { name, parent, ticks, waitedMs: name === 'postgres' ? readWaitedMs(pid) : 0 });
     } catch {
       // It has ended since.
     }
@@ -66,9 +80,9 @@ function readPostgres(): Map<string, number> {
     const parent = processes.get(pid)?.parent;
     return parent !== undefined && isOwn(parent);
   };
-  const found = new Map<string, number>();
-  for (const [pid, { name, ticks }] of processes) {
-    if (name === 'postgres' && isOwn(pid)) found.set(pid, ticks);
+  const found = new Map<string, ProcessUsage>();
+  for (const [pid, { name, ...usage }] of processes) {
+    if (name === 'postgres' && isOwn(pid)) found.set(pid, usage);
   }
   return found;
 }

@@ -1,6 +1,6 @@
 /** Preloaded (`--import`) into measured services: answers a message of the parent with a `LoopUsage`. */
 import { createHistogram } from 'node:perf_hooks';
-import { usageRequest, type LoopUsage } from './loop-usage.ts';
+import { readWaitedMs, usageRequest, type LoopUsage } from './loop-usage.ts';
 
 /** Interval of the timer, in milliseconds. */
 const intervalMs = 5;
@@ -8,7 +8,7 @@ const intervalMs = 5;
 const delays = createHistogram();
 const busy = createHistogram();
 let last = { at: performance.now(), cpu: readThreadCpu() };
-let before = { at: performance.now(), cpu: process.cpuUsage() };
+let before = { at: performance.now(), cpu: process.cpuUsage(), waitedMs: readWaitedMs() };
 
 setInterval(() => {
   const now = { at: performance.now(), cpu: readThreadCpu() };
@@ -30,7 +30,7 @@ function toMicroseconds(ms: number): number {
 }
 
 function read(): LoopUsage {
-  const now = { at: performance.now(), cpu: process.cpuUsage() };
+  const now = { at: performance.now(), cpu: process.cpuUsage(), waitedMs: readWaitedMs() };
   const cpuMs = (now.cpu.user + now.cpu.system - before.cpu.user - before.cpu.system) / 1000;
   const usage = {
     delayP99Ms: delays.percentile(99) / 1000,
@@ -38,6 +38,7 @@ function read(): LoopUsage {
     busyP99Ms: busy.percentile(99) / 1000,
     busyMaxMs: busy.max / 1000,
     cpu: cpuMs / (now.at - before.at),
+    waiting: (now.waitedMs - before.waitedMs) / (now.at - before.at),
   };
   before = now;
   delays.reset();
