@@ -1,14 +1,14 @@
-/** The commands of `longhaul` against a whole system. cli-outputs.test.ts runs each in a pipe and in a terminal. */
+/** The commands of `longhaul` against a whole system. outputs.test.ts runs each in a pipe and in a terminal. */
 import assert from 'node:assert/strict';
 import { Webhook } from 'standardwebhooks';
 import { before, describe, test } from 'node:test';
-import { runCli, runCliInTerminal, noTerminal, type CliOptions } from '../../support/clients/cli.ts';
-import type { RunResult } from '../../support/processes/run.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { runNode } from '../../support/processes/processes.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
-import { isCompleted, startStack, type RunningService, type Stack } from '../../support/stack.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { runCli, runCliInTerminal, noTerminal, type CliOptions } from '../../../support/clients/cli.ts';
+import type { RunResult } from '../../../support/processes/run.ts';
+import { createSuiteCleanup } from '../../../support/cleanup.ts';
+import { runNode } from '../../../support/processes/processes.ts';
+import { createTempDir } from '../../../support/temp-dir.ts';
+import { isCompleted, startStack, type RunningService, type Stack } from '../../../support/stack.ts';
+import { startReceiver } from '../../../support/webhooks/receiver.ts';
 
 const timeout = 60_000;
 const escape = '\u001b';

@@ -8,17 +8,17 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { Client } from '@modelcontextprotocol/client';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { runCli } from '../../support/clients/cli.ts';
-import { connectClient } from '../../support/clients/mcp-clients.ts';
-import type { Json } from '../../support/clients/mcp.ts';
-import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
-import { writeTempFile } from '../../support/temp-dir.ts';
-import { waitFor } from '../../support/wait-for.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { createSuiteCleanup } from '../../../support/cleanup.ts';
+import { runCli } from '../../../support/clients/cli.ts';
+import { connectClient } from '../../../support/clients/mcp-clients.ts';
+import type { Json } from '../../../support/clients/mcp.ts';
+import { isCompleted, startStack, type Stack } from '../../../support/stack.ts';
+import { writeTempFile } from '../../../support/temp-dir.ts';
+import { waitFor } from '../../../support/wait-for.ts';
+import { startReceiver } from '../../../support/webhooks/receiver.ts';
 
 const timeout = 60_000;
-const cli = fileURLToPath(new URL('../../../services/cli/main.ts', import.meta.url));
+const cli = fileURLToPath(new URL('../../../../services/cli/main.ts', import.meta.url));
 
 describe('tools of a coding agent', () => {
   const cleanup = createSuiteCleanup();

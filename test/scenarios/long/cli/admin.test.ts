@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { test } from 'node:test';
-import { projectDir } from '../../support/deploy/project.ts';
-import { runNode } from '../../support/processes/processes.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
+import { projectDir } from '../../../support/deploy/project.ts';
+import { runNode } from '../../../support/processes/processes.ts';
+import { createTempDir } from '../../../support/temp-dir.ts';
 
 const main = (service: string): string => path.join(projectDir, `services/${service}/main.ts`);
 

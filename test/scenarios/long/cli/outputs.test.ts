@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { listCommandWords } from '#services/cli/completion/words.ts';
 import { createProgram } from '#services/cli/program.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { noTerminal, runCli, runCliInTerminal } from '../../support/clients/cli.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
-import { startStack, type Stack, type TaskJson } from '../../support/stack.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { createSuiteCleanup } from '../../../support/cleanup.ts';
+import { noTerminal, runCli, runCliInTerminal } from '../../../support/clients/cli.ts';
+import { createTempDir } from '../../../support/temp-dir.ts';
+import { startStack, type Stack, type TaskJson } from '../../../support/stack.ts';
+import { startReceiver } from '../../../support/webhooks/receiver.ts';
 
 const timeout = 150_000;
 const escape = '\u001b';

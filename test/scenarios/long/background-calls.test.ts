@@ -6,11 +6,17 @@ import { scheduleExtension } from '#services/api/extensions/schedule.ts';
 import { signForProject } from '#services/local/offline-model/interactions/webhooks.ts';
 import { serviceTierExtension } from '#shared/domain/service-tier.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
-import { writeAgentFile } from '../support/agents/definition.ts';
-import { createSuiteCleanup } from '../support/cleanup.ts';
-import { callJsonRpc } from '../support/clients/json-rpc.ts';
-import { isCompleted, startStack, type RunningService, type Stack, type TaskJson } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { writeAgentFile } from '../../support/agents/definition.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { callJsonRpc } from '../../support/clients/json-rpc.ts';
+import {
+  isCompleted,
+  startStack,
+  type RunningService,
+  type Stack,
+  type TaskJson,
+} from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 const cleanup = createSuiteCleanup();
 let stack: Stack;
