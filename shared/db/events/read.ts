@@ -130,21 +130,17 @@ export async function tailEvents(
     kind: TaskEvent['kind'];
     payload: TaskEvent['payload'] | null;
   }>`
-    select now.snapshot, e.task_id, e.seq, e.kind, case when e.bytes <= ${maxTailEventBytes} and e.total <= ${maxTailBytes} then e.payload end as payload
+    select now.snapshot, e.task_id, e.seq, e.kind,
+      case when e.total <= ${maxTailBytes} and octet_length(e.payload::text) <= ${maxTailEventBytes} then e.payload end as payload
     from (select pg_current_snapshot()::text as snapshot) now
     left join (
-      select *, sum(bytes) over (order by task_id, seq) as total
+      select *, sum(octet_length(payload::text)) over (order by task_id, seq) as total
       from (
-        select *, octet_length(payload::text) as bytes
-        from (
-          select * from events where tx >= ${from.xmax}::xid8
-          union all
-          select * from events where tx = any(${from.running}::text[]::xid8[])
-        ) unread
-        where task_id = any(${taskIds}::uuid[])
-        -- The sizes are needed twice.
-        offset 0
-      ) sized
+        select * from events where tx >= ${from.xmax}::xid8
+        union all
+        select * from events where tx = any(${from.running}::text[]::xid8[])
+      ) unread
+      where task_id = any(${taskIds}::uuid[])
     ) e on true
     order by e.task_id, e.seq`.execute(db);
   const events = rows.flatMap((row) =>
