@@ -21,7 +21,7 @@ import { readEvents, readLogPosition, tailEvents, type LogPosition, type UnreadE
 /** Events of one subscription that wait for their reader. */
 const maxBuffered = 256;
 const maxBufferedBytes = 4 * 1024 * 1024;
-/** Events that are read from the table at once, unless they are large. */
+/** Events that are read from the table at once. Each has at most 512 KiB, and most have far less. */
 const maxRead = 32;
 
 export interface Follower {
@@ -190,12 +190,10 @@ class Subscription {
     // From here on, events of the loop are buffered, so that none falls between this read and the next poll.
     this.#behind = false;
     const from = this.#last;
-    const { events, hasMore } = await readEvents(this.#db, this.#taskId, from, maxRead).catch(
-      (error: unknown) => {
-        this.#behind = true;
-        throw error;
-      },
-    );
+    const events = await readEvents(this.#db, this.#taskId, from, maxRead).catch((error: unknown) => {
+      this.#behind = true;
+      throw error;
+    });
     const unseen = events.filter((event) => event.seq > from);
     const last = unseen.at(-1)?.seq ?? from;
     // Events that the loop offered meanwhile may overlap with those read, or leave a gap after them.
@@ -207,7 +205,7 @@ class Subscription {
     }
     if (this.#buffer.length === 0) this.#bufferedBytes = 0;
     this.#last = this.#buffer.at(-1)?.seq ?? last;
-    if (hasMore) this.#behind = true;
+    if (events.length === maxRead) this.#behind = true;
     return unseen;
   }
 

@@ -3,42 +3,24 @@ import { sql, type RawBuilder } from 'kysely';
 import type { EventKind, TaskEvent } from '../../domain/events.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, openJson, openJsonText } from '../contents/codec.ts';
-import { largeWork } from '../../runtime/large-work.ts';
 
-/** Maximum size of the payloads that one statement returns, as JSON. A larger one is returned alone. */
-const pageBytes = 1024 * 1024;
-
-/**
- * Returns events of a task after a number, in order: at most `limit`, as many as fit into one page. Large ones are parsed in
- * turn with other large work. It does not check who owns the task.
- */
-export async function readEvents(
-  db: Db,
-  taskId: string,
-  after: number,
-  limit: number,
-): Promise<{ events: TaskEvent[]; hasMore: boolean }> {
-  const { rows } = await sql<{ seq: number; kind: EventKind; payload: string; found: number }>`
-    select seq, kind, payload, found from (
-      select *, (count(*) over ())::int as found, coalesce(
-          sum(octet_length(payload)) over (order by seq rows between unbounded preceding and 1 preceding), 0
-        ) as bytes_before
-      from (
-        select seq, kind, payload::text as payload from events
-        where task_id = ${taskId} and seq > ${after} order by seq limit ${limit}
-      ) e
-    ) e
-    where bytes_before < ${pageBytes}
-    order by seq`.execute(db);
-  const nextEvent = largeWork.pieces(taskId);
-  const events: TaskEvent[] = [];
-  for (const { seq, kind, payload } of rows) {
-    await nextEvent(payload.length);
-    const opened = await openJsonText('event', taskId, payload);
-    events.push({ taskId, seq, kind, payload: JSON.parse(opened) as TaskEvent['payload'] });
-  }
-  const found = rows[0]?.found ?? 0;
-  return { events, hasMore: found === limit || found > rows.length };
+/** Returns the events of a task after a number, in order. It does not check who owns the task. */
+export async function readEvents(db: Db, taskId: string, after: number, limit: number): Promise<TaskEvent[]> {
+  const rows = await db
+    .selectFrom('events')
+    .select(['task_id', 'seq', 'kind', 'payload'])
+    .where('task_id', '=', taskId)
+    .where('seq', '>', after)
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  const events = rows.map((row) => ({
+    taskId: row.task_id,
+    seq: row.seq,
+    kind: row.kind,
+    payload: row.payload,
+  }));
+  return areContentsEncrypted() ? Promise.all(events.map(openEvent)) : events;
 }
 
 async function openEvent<E extends TaskEvent | UnreadEvent>(event: E): Promise<E> {
@@ -106,12 +88,11 @@ export function stateOfPayload(payload: RawBuilder<unknown>): RawBuilder<unknown
   return sql`substring(${payload}::text from '"state" ?: ?"([A-Z_]+)"')`;
 }
 
-/** An event whose payload was not read, because it is large or the events before it are: its readers read it themselves. */
+/** An event whose payload was not read, because the events before it are large. */
 export type UnreadEvent = Omit<TaskEvent, 'payload'> & { payload: null };
 
-/** Maximum size of the payloads that `tailEvents` reads, as JSON: all readers wait until they are parsed. */
-const maxTailBytes = 512 * 1024;
-const maxTailEventBytes = 64 * 1024;
+/** Maximum size of the payloads that `tailEvents` reads, as JSON. */
+const maxTailBytes = 8 * 1024 * 1024;
 
 /**
  * Returns the events of some tasks that became visible after a position, by task and number. Transactions do not
@@ -130,8 +111,7 @@ export async function tailEvents(
     kind: TaskEvent['kind'];
     payload: TaskEvent['payload'] | null;
   }>`
-    select now.snapshot, e.task_id, e.seq, e.kind,
-      case when e.total <= ${maxTailBytes} and octet_length(e.payload::text) <= ${maxTailEventBytes} then e.payload end as payload
+    select now.snapshot, e.task_id, e.seq, e.kind, case when e.total <= ${maxTailBytes} then e.payload end as payload
     from (select pg_current_snapshot()::text as snapshot) now
     left join (
       select *, sum(octet_length(payload::text)) over (order by task_id, seq) as total

@@ -6,10 +6,10 @@
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import { FairLanes } from '../../runtime/fair-lanes.ts';
+import { largeWork } from '../../runtime/large-work.ts';
 import { openTask } from './content.ts';
 import {
   createVersionReader,
-  readLargeTask,
   readTaskRows,
   type ReadOptions,
   type TaskRead,
@@ -63,7 +63,11 @@ export function createCachedReader(db: Db): ReadCachedTask {
     if (found?.isCut !== true) return found;
     const { owner } = taskRead.caller;
     // A row waits in its lane, so that few large ones are in memory.
-    return largeReads.run(owner, () => readLargeTask(db, taskRead));
+    return largeReads.run(owner, async () => {
+      const [row] = await readTaskRows(db, [taskRead]);
+      await largeWork.start(owner);
+      return row && openTask(row, taskRead.options);
+    });
   }
 
   return async (caller, taskId, options = {}) => {

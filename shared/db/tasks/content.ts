@@ -28,7 +28,7 @@ export interface TaskSnapshot {
   task: A2aTask;
   /** The size of the task as `measure` counts it. */
   bytes: number;
-  /** The snapshot lacks content that exceeds the size of the read, but not that of every read. */
+  /** The snapshot lacks content that exceeds the size of the read. */
   isCut: boolean;
   /** The number of the last event that the task contains. */
   lastEvent: number;
@@ -63,7 +63,7 @@ export interface TaskRow {
   history: string | null;
   artifacts: string | null;
   open_chunks: string | null;
-  /** Content was left out because it exceeds `max_bytes`, but not `whole_bytes`. */
+  /** Content was left out because it exceeds `max_bytes`. */
   is_cut: boolean;
 }
 
@@ -85,7 +85,7 @@ const openChunks = sql`
     select 1 from artifacts a where a.task_id = e.task_id and a.artifact_id = e.artifact_id and a.seq >= e.seq
   )`;
 
-const isCut = sql`coalesce(bool_or(total > input.max_bytes and total <= input.whole_bytes), false) as is_cut`;
+const isCut = sql`coalesce(bool_or(total > input.max_bytes), false) as is_cut`;
 const fits = sql`filter (where total <= input.max_bytes)`;
 
 /** Aggregates the rows of `source` that fit, as a lateral join. */
@@ -109,7 +109,7 @@ export const taskColumns: RawBuilder<unknown> = sql`t.id, t.context_id, t.state,
   t.usage, ${childColumns}, t.direct, t.shown, g.last_event, g.turn, g.last_turn, history.items::text as history,
   artifact.items::text as artifacts, chunk.items::text as open_chunks, history.is_cut or artifact.is_cut or chunk.is_cut as is_cut`;
 
-/** Joins the content of task `t`, with history_length, include_artifacts, max_bytes and whole_bytes of an `input`. */
+/** Joins the content of task `t`, with history_length, include_artifacts and max_bytes of an `input`. */
 export const taskContent: RawBuilder<unknown> = sql.join(
   [
     joinContent('history', 'message', 'turn, role desc', newestMessages),

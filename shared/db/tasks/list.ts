@@ -15,13 +15,7 @@ import { FairLanes } from '../../runtime/fair-lanes.ts';
 import type { Db } from '../client/pool.ts';
 import { maxTaskBytes } from '../../domain/sizes.ts';
 import type { Database } from '../schema/schema.ts';
-import {
-  readLargeTask,
-  readTaskSnapshots,
-  type ReadOptions,
-  type TaskRead,
-  type TaskSnapshot,
-} from './read.ts';
+import { readTaskSnapshots, type ReadOptions, type TaskRead, type TaskSnapshot } from './read.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
 export interface ListFilter {
@@ -120,7 +114,7 @@ async function readFitting(db: Db, reads: readonly TaskRead[]): Promise<(TaskSna
   let bytes = 0;
   for (const [index, read] of reads.entries()) {
     const first = found[index];
-    const whole = first?.isCut === true ? await readLargeTask(db, read) : first;
+    const whole = first?.isCut === true ? (await readTaskSnapshots(db, [read]))[0] : first;
     bytes += whole?.bytes ?? 0;
     if (bytes > maxTaskBytes && index > 0) break;
     fitting.push(whole);

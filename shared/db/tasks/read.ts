@@ -6,7 +6,6 @@ import type { StateClass } from '../../domain/task.ts';
 import { largeWork } from '../../runtime/large-work.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { fewRows } from '../client/fragments.ts';
-import { runLargeStatement } from '../client/large-statements.ts';
 import type { Db } from '../client/pool.ts';
 import { toStoredBytes } from '../contents/sizes.ts';
 import { boolean, int, rows, text, uuid } from '../client/rows.ts';
@@ -64,15 +63,6 @@ export async function readTaskSnapshots(
   return snapshots;
 }
 
-/** Reads a task that is known to be large, in turn with other large statements and large work. */
-export async function readLargeTask(db: Db, read: TaskRead): Promise<TaskSnapshot | undefined> {
-  const { owner } = read.caller;
-  const [row] = await runLargeStatement(owner, () => readTaskRows(db, [read]));
-  if (row === undefined) return undefined;
-  await largeWork.start(owner);
-  return openTask(row, read.options);
-}
-
 /** Reads a set of tasks, which `openTask` parses; results are in the order of the reads. */
 export async function readTaskRows(
   db: Db,
@@ -87,7 +77,6 @@ export async function readTaskRows(
     include_artifacts: boolean((read) => read.options.includeArtifacts ?? true),
     include_hidden: boolean((read) => read.options.includeHidden ?? false),
     max_bytes: int(() => toStoredBytes(maxBytes)),
-    whole_bytes: int(() => toStoredBytes(maxTaskBytes)),
     index: int((read) => read.index),
   });
   const result = await sql<TaskRow & { index: number }>`-- prepared

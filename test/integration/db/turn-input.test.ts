@@ -236,8 +236,8 @@ describe('the input of a turn', () => {
     const input = await createInputReader(db, { recordBytes })({ ...claimed, content }, memory);
     assert.equal(textOf(input.message.parts), text);
     assert.equal(parse.mock.calls.filter((call) => call.arguments[0].length > 100_000).length, 1);
-    // To read it, to estimate its memory, to parse it, and before the agent gets it.
-    assert.deepEqual(started, Array(4).fill(claimed.task.owner));
+    // To estimate its memory, to parse it, and before the agent gets it.
+    assert.deepEqual(started, Array(3).fill(claimed.task.owner));
   });
 
   test('contains a record of many pages, in order', async () => {

@@ -173,7 +173,7 @@ describe('encrypted contents', () => {
       ],
     );
     assert.equal(metadata?.['note'], marker);
-    const { events } = await readEvents(db, taskId, 2, 10);
+    const events = await readEvents(db, taskId, 2, 10);
     assert.equal(events.filter(({ payload }) => JSON.stringify(payload).includes(marker)).length, 4);
     const asOf = await readTaskAsOf(db, {
       taskId,

@@ -52,9 +52,7 @@ async function startTurn(...failures: Failure[]) {
       store({ steps: [{ name: 's', occurrence: 0, position: 0, inputHash: null, output }] }),
     lose: () => (lost = new LeaseLostError('lost')),
     readPayloads: async () =>
-      (await readEvents(db, lease.taskId, lastEvent, 100)).events.map(({ payload }) =>
-        JSON.stringify(payload),
-      ),
+      (await readEvents(db, lease.taskId, lastEvent, 100)).map(({ payload }) => JSON.stringify(payload)),
     countDeliveries: async () =>
       (await db.selectFrom('deliveries').select('seq').where('task_id', '=', lease.taskId).execute()).length,
   };

@@ -6,7 +6,6 @@ import { sql } from 'kysely';
 import { FatalError, MasterKeyError } from '../../../domain/errors.ts';
 import type { JsonObject, Message } from '../../../domain/message.ts';
 import { largeWork, minLargeBytes } from '../../../runtime/large-work.ts';
-import { runLargeStatement } from '../../client/large-statements.ts';
 import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted, isSealed, openJsonText } from '../../contents/codec.ts';
 import { toContentBytes } from '../../contents/sizes.ts';
@@ -43,11 +42,8 @@ export async function readTurnContent(
   await memory.take(sizes.bytes + bytes);
   const isLarge = sizes.bytes + bytes >= minLargeBytes;
 
-  const read = async () => ({
-    ...(await readMessage(db, lease)),
-    steps: await readRecord(db, lease, range),
-  });
-  const { message, metadata, modes, steps } = await (isLarge ? runLargeStatement(owner, read) : read());
+  const { message, metadata, modes } = await readMessage(db, lease);
+  const steps = await readRecord(db, lease, range);
   if (isLarge) await largeWork.start(owner);
   const required = estimateTexts([message, metadata, modes, ...steps.map(({ output }) => output)]);
   if (required > memory.maxBytes) {

@@ -1,4 +1,4 @@
-/** Statements with large values occupy the event loop in pieces, and run one at a time. */
+/** Large values: their statements, and what reads of them parse, occupy the event loop in pieces, one at a time. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test, type TestContext } from 'node:test';
@@ -6,11 +6,16 @@ import { sql } from 'kysely';
 import { Client } from 'pg';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { storeFile } from '#shared/db/tasks/files.ts';
+import { readTaskAsOf } from '#shared/db/tasks/as-of.ts';
+import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
+import { readFile, storeFile } from '#shared/db/tasks/files.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
+import { createTaskLister } from '#shared/db/tasks/list.ts';
+import { createInputReader } from '#shared/db/turns/input/input.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { minLargeBytes, largeWork } from '#shared/runtime/large-work.ts';
 import {
+  caller,
   createClaimedTask,
   newFollowUp,
   newMessage,
@@ -22,6 +27,7 @@ import { observeLargePieces } from '../../../support/large-pieces.ts';
 
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 const large = 'x'.repeat(300_000);
+const memory = { maxBytes: 200_000_000, take: async () => undefined };
 
 describe('large statements', () => {
   let db: Db;
@@ -93,7 +99,7 @@ describe('large statements', () => {
     await Promise.all(largeWrites);
   });
 
-  test('run one at a time', async (t) => {
+  test('run one at a time for each owner, and two in all', async (t) => {
     const accept = createAccept(db, options);
     const released = Promise.withResolvers<void>();
     const started: string[] = [];
@@ -104,7 +110,7 @@ describe('large statements', () => {
     const send = (owner: string) => accept(newTask({ owner, message: newMessage(large) }));
     const sends = ['ann', 'ann', 'ben', 'cid'].map(send);
     await sql`select 1`.execute(db);
-    assert.deepEqual(started, ['ann']);
+    assert.deepEqual(started, ['ann', 'ben']);
     released.resolve();
     await Promise.all(sends);
     assert.equal(started.length, 4);
@@ -118,6 +124,91 @@ describe('large statements', () => {
     await accept(newTask());
     released.resolve();
     await Promise.all(largeSends);
+  });
+});
+
+describe('large content that is read', () => {
+  let db: Db;
+  before(async () => {
+    ({ db } = await connectToTestDatabase());
+  });
+
+  /** A task with a large history and a large artifact. */
+  async function createLargeTask(owner: string): Promise<string> {
+    const { lease } = await createClaimedTask(db, { owner, message: newMessage(large) });
+    const artifact = { artifactId: 'a', parts: [{ text: large }] };
+    const update = { taskId: lease.taskId, contextId: 'c', artifact, append: false, lastChunk: true };
+    const event = {
+      kind: 'artifact',
+      payload: JSON.stringify({ artifactUpdate: update }),
+      artifact: { artifactId: 'a', whole: JSON.stringify(artifact) },
+    } as const;
+    await createTurnWriter(db, options)({ lease, events: [event] });
+    return lease.taskId;
+  }
+
+  const reads: Record<string, (owner: string, taskId: string) => Promise<unknown>> = {
+    'a task': async (owner, taskId) => {
+      const found = await createCachedReader(db)({ tenant: '', owner }, taskId);
+      assert.ok(found!.bytes > 600_000);
+    },
+    'a list of tasks': async (owner) => {
+      const listing = { caller: { tenant: '', owner }, filter: {}, size: 10, options: {} };
+      assert.equal((await createTaskLister(db)(listing)).tasks.length, 1);
+    },
+    'a task as of an event': async (owner, taskId) => {
+      const found = await readTaskAsOf(db, { taskId, owner, seq: 3, maxArtifactBytes: 1_000_000 });
+      assert.equal(found?.artifacts?.length, 1);
+    },
+  };
+  for (const [name, read] of Object.entries(reads)) {
+    test(`is parsed in pieces of its owner: ${name}`, async (t) => {
+      const owner = randomUUID();
+      const taskId = await createLargeTask(owner);
+      const pieces = observeLargePieces(t);
+      const parsed = observeParses(t, pieces.isInPiece);
+      await read(owner, taskId);
+      assert.ok(parsed.length > 0);
+      assert.ok(parsed.every(Boolean), parsed.join());
+      assert.ok(
+        pieces.started.every((name) => [owner, 'encryption'].includes(name)),
+        pieces.started.join(),
+      );
+    });
+  }
+
+  test('is parsed in pieces of its owner: a history', async (t) => {
+    const owner = randomUUID();
+    const contextId = randomUUID();
+    for (const _ of [1, 2]) {
+      const { lease } = await createClaimedTask(db, { owner, contextId, message: newMessage(large) });
+      await createTurnWriter(
+        db,
+        options,
+      )({
+        lease,
+        finish: newTurnEnd(lease.taskId, 'TASK_STATE_COMPLETED'),
+      });
+    }
+    const claimed = await createClaimedTask(db, { owner, contextId });
+    const input = await createInputReader(db, { recordBytes: 1_000_000 })(claimed, memory);
+    const pieces = observeLargePieces(t);
+    const parsed = observeParses(t, pieces.isInPiece);
+    assert.equal((await input.readHistory(10)).exchanges.length, 2);
+    assert.deepEqual(parsed, [true, true]);
+    // Each is measured first.
+    assert.deepEqual(pieces.started, Array(4).fill(owner));
+  });
+
+  test('is received in pieces: a file', async (t) => {
+    const { lease } = await createClaimedTask(db);
+    const content = Buffer.alloc(2_500_000, 'f');
+    const file = { hash: randomUUID(), mediaType: 'a/b', filename: null, content };
+    await storeFile(db, lease, file);
+    const { started } = observeLargePieces(t);
+    const read = await readFile(db, caller, { taskId: lease.taskId, hash: file.hash });
+    assert.ok(read?.content.equals(content));
+    assert.deepEqual(started, Array(3).fill(caller.owner));
   });
 });
 
@@ -135,4 +226,15 @@ function observeSends(t: TestContext, isInPiece: () => boolean): boolean[] {
     return query.apply(this, args);
   });
   return sent;
+}
+
+/** Returns, for each large text that is parsed, whether this happens in a piece. */
+function observeParses(t: TestContext, isInPiece: () => boolean): boolean[] {
+  const parsed: boolean[] = [];
+  const { parse } = JSON;
+  t.mock.method(JSON, 'parse', (text: string) => {
+    if (text.length >= minLargeBytes) parsed.push(isInPiece());
+    return parse(text) as unknown;
+  });
+  return parsed;
 }

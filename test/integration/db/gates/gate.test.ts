@@ -70,8 +70,7 @@ describe('gate', () => {
   }
 
   async function assertNoGaps(taskId: string): Promise<void> {
-    const { events } = await readEvents(db, taskId, 0, 1000);
-    const seqs = events.map((event) => event.seq);
+    const seqs = (await readEvents(db, taskId, 0, 1000)).map((event) => event.seq);
     assert.deepEqual(
       seqs,
       seqs.map((_, index) => index + 1),
