@@ -4,9 +4,6 @@
  * took, so that large requests get a third of it together. A small request crosses the loop several times, and would otherwise
  * wait for a piece each time. Callers take turns, so that a caller with many large requests does not delay the only one of
  * another.
- *
- *   piece ──▶ rest, twice as long ──timer on time──▶ next piece
- *                      └──late: the loop, or the machine, is busy──▶ rest on, up to ten times as long and 0.1 s
  */
 
 /** Smaller content takes a millisecond or two, and starts at once. In bytes. */
@@ -19,23 +16,13 @@ const pieceBytes = 256 * 1024;
 const restFactor = 2;
 /** A longer piece was interrupted by something else, such as a pause of the machine. */
 const maxRestMs = 200;
-/** The same while the process is late. */
-const lateRestFactor = 10;
-const maxLateRestMs = 100;
-
-/** A process whose timers fire later than this has no time left. */
-const maxLateMs = 5;
-/** How often a process that is late looks whether it still is. */
-const lookMs = 10;
 
 export class LargeWork {
   /** Pieces that wait, by caller. The first caller is next. */
   readonly #waiting = new Map<string, (() => void)[]>();
   readonly #now: () => number;
   #isBusy = false;
-  /** When the next piece may start, and when it may even if the process is late. */
   #restsUntil = 0;
-  #latestStart = 0;
 
   /** @param now a monotonic clock in milliseconds */
   constructor(now: () => number = () => performance.now()) {
@@ -64,7 +51,6 @@ export class LargeWork {
 
   #restAfter(endedAt: number, ms: number): void {
     this.#restsUntil = Math.max(this.#restsUntil, endedAt + Math.min(restFactor * ms, maxRestMs));
-    this.#latestStart = Math.max(this.#latestStart, endedAt + Math.min(lateRestFactor * ms, maxLateRestMs));
   }
 
   /**
@@ -87,18 +73,8 @@ export class LargeWork {
     if (this.#isBusy || this.#waiting.size === 0) return;
     this.#isBusy = true;
     const restMs = this.#restsUntil - this.#now();
-    if (restMs > 1) this.#rest(restMs);
+    if (restMs > 1) setTimeout(() => this.#startNext(), restMs);
     else setImmediate(() => this.#startNext());
-  }
-
-  #rest(ms: number): void {
-    const endsAt = this.#now() + ms;
-    setTimeout(() => {
-      const now = this.#now();
-      const leftMs = this.#latestStart - now;
-      if (now - endsAt > maxLateMs && leftMs > 1) this.#rest(Math.min(lookMs, leftMs));
-      else this.#startNext();
-    }, ms);
   }
 
   #startNext(): void {
