@@ -24,7 +24,9 @@ check_settings
 if owns_cluster; then
   other=$ALLOYDB_CLUSTER
   while [[ $other != "$PREFIX" ]]; do
-    if exists run services describe "$other-api" --region="$REGION"; then
+    found=$(query '' run services list --region="$REGION" --filter="metadata.name=$other-api" --format='value(metadata.name)') ||
+      fail "the services of $REGION cannot be listed, so this cannot tell whose cluster $ALLOYDB_CLUSTER is. Nothing was deleted"
+    if [[ -n $found ]]; then
       fail "the cluster $ALLOYDB_CLUSTER belongs to another deployment, PREFIX=$other. Set ALLOYDB_CLUSTER to that of $PREFIX. Nothing was deleted"
     fi
     other=${other%-*}
@@ -60,9 +62,12 @@ detach_range() {
 
 # Bindings on the project come first, because it outlives the accounts. Others are deleted with their resource.
 revoke() {
-  if [[ $DRY_RUN == true ]] || has_binding "$1" "$2" projects get-iam-policy "$PROJECT_ID"; then
-    change projects remove-iam-policy-binding "$PROJECT_ID" --role="$1" --member="$2" --condition=None --format=none
-  fi
+  local held=0
+  if [[ $DRY_RUN == false ]]; then has_binding "$1" "$2" projects get-iam-policy "$PROJECT_ID" || held=$?; fi
+  case $held in
+    0) change projects remove-iam-policy-binding "$PROJECT_ID" --role="$1" --member="$2" --condition=None --format=none ;;
+    2) remaining=$((remaining + 1)) ;;
+  esac
 }
 while read -r account role kind _ <&3; do
   if [[ $kind == project && $account != \#* ]]; then revoke "$role" "$(member "$account")"; fi

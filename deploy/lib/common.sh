@@ -46,14 +46,14 @@ ensure() {
 # The bindings of resources, as ROLE,MEMBER lines, by the command that reads them: each policy is read once.
 declare -A BINDINGS=()
 
-# has_binding <role> <member> <command that reads the policy …>
+# has_binding <role> <member> <command that reads the policy …>: 0: yes, 1: no, 2: the policy cannot be read.
 has_binding() {
-  local binding=$1,$2
+  local binding=$1,$2 found
   shift 2
   if [[ ! -v BINDINGS["$*"] ]]; then
     # The policies of buckets cannot be filtered by gcloud.
-    BINDINGS["$*"]=$(query '' "$@" --flatten='bindings[].members' --format='csv[no-heading](bindings.role,bindings.members)') ||
-      BINDINGS["$*"]=''
+    found=$(query '' "$@" --flatten='bindings[].members' --format='csv[no-heading](bindings.role,bindings.members)') || return 2
+    BINDINGS["$*"]=$found
   fi
   [[ $'\n'${BINDINGS["$*"]}$'\n' == *$'\n'"$binding"$'\n'* ]]
 }

@@ -140,7 +140,7 @@ export function registerAdmission(
         (isWhole ? payload.length >= minChargedBytes : payload instanceof Readable)
       ) {
         const key = getLimitKey(caller, () => request.ip);
-        if (isWhole) byteRates.charge(key, payload.length);
+        if (isWhole) byteRates.charge(key, Buffer.byteLength(payload));
         else chargePieces(payload as Readable, (bytes) => byteRates.charge(key, bytes));
       }
       done(null, payload);
@@ -167,7 +167,7 @@ export function registerAdmission(
 function chargePieces(answer: Readable, charge: (bytes: number) => void): void {
   const push = answer.push.bind(answer);
   answer.push = (piece: string | Buffer | null, encoding?: BufferEncoding) => {
-    if (piece !== null) charge(piece.length);
+    if (piece !== null) charge(Buffer.byteLength(piece));
     return push(piece, encoding);
   };
 }

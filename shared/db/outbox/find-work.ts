@@ -1,5 +1,5 @@
 /**
- * Finds which checks of a reconciler's pass have something to do. Mostly none has, and planning their statements takes
+ * Finds which checks of a reconciler's pass have something to do. Usually none has, and planning their statements takes
  * 15 ms of the database for each pass of each process; this one takes 1.
  */
 import { sql, type RawBuilder } from 'kysely';

@@ -79,11 +79,21 @@ describe('remove.sh', () => {
     assert.ok(created.length > 50, `${created.length} resources`);
   });
 
+  test('is not done while it cannot read the roles of its accounts', async (t) => {
+    const fake = createFakeProject(t);
+    await fake.run('deploy.sh', ['accounts']);
+    await assert.rejects(
+      fake.run('remove.sh', ['--yes'], { FAKE_HIDDEN_POLICIES: 'true' }),
+      /resources could not be deleted yet: run remove\.sh again later/,
+    );
+    await fake.run('remove.sh', ['--yes']);
+  });
+
   test('refuses the cluster of another deployment', async (t) => {
     const fake = createFakeProject(t);
     const resources = path.join(fake.dir, 'resources');
     mkdirSync(resources);
-    writeFileSync(path.join(resources, 'run services longhaul-staging-api'), '');
+    writeFileSync(path.join(resources, 'manifest longhaul-staging-api'), 'kind: Service');
     for (const ALLOYDB_CLUSTER of ['longhaul-staging', 'longhaul-staging-restored'])
       await assert.rejects(
         fake.run('remove.sh', ['--yes'], { ALLOYDB_CLUSTER }),

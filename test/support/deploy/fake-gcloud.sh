@@ -97,6 +97,7 @@ case $line in
   *' add-iam-policy-binding '*) changes; echo "$own$role|$member" >>"$policy" ;;
   *' remove-iam-policy-binding '*) changes; { grep -vxF "$own$role|$member" "$policy" || true; } >"$policy.new"; mv "$policy.new" "$policy" ;;
   *' get-iam-policy '*)
+    if [[ -n ${FAKE_HIDDEN_POLICIES:-} ]]; then exit 1; fi
     condition=''
     if [[ $filter =~ bindings.role=([^ ]*)(\ AND\ bindings.members=(.*))?$ ]]; then condition="${BASH_REMATCH[1]}|${BASH_REMATCH[3]}"; fi
     while IFS= read -r binding; do
@@ -109,7 +110,10 @@ case $line in
       esac
     done <"$policy"
     ;;
-  'run services list') list_manifests Service ;;
+  'run services list')
+    name=${filter#metadata.name=}
+    if [[ $format != value* ]]; then list_manifests Service; elif [[ -f "$resources/manifest $name" ]]; then echo "$name"; fi
+    ;;
   'run worker-pools list' | 'beta run worker-pools list') list_manifests WorkerPool ;;
   'run services update '*)
     changes
