@@ -34,7 +34,7 @@ describe('the bytes of a caller', () => {
   });
 
   test('include its answers', async (t) => {
-    const task = { ...createWireTask('t'), metadata: { text: 'x'.repeat(100_000) } };
+    const task = { ...createWireTask('t'), metadata: { text: 'é'.repeat(50_000) } };
     const { url } = await startApiServer(t, { getTask: async () => task }, { bytesPerSecond: 20_000 });
     const get = () => postJsonRpc(url, 'GetTask', { id: 't' });
     assert.deepEqual([(await get()).status, (await get()).status], [200, 200]);
@@ -44,7 +44,7 @@ describe('the bytes of a caller', () => {
   });
 
   test('include its streams', async (t) => {
-    const text = 'x'.repeat(100_000);
+    const text = 'é'.repeat(50_000);
     async function* sendMessageStream(): AsyncGenerator<StreamResponse, void, undefined> {
       for (const id of ['a', 'b']) {
         yield { payload: { $case: 'task', value: { ...createWireTask(id), metadata: { text } } } };
@@ -54,7 +54,7 @@ describe('the bytes of a caller', () => {
     const message = { messageId: 'm', role: 'ROLE_USER', parts: [{ text: 'hello' }] };
     const stream = () => postJsonRpc(url, 'SendStreamingMessage', { message });
     const answer = await stream();
-    assert.ok((await answer.text()).length > 200_000);
+    assert.ok((await answer.text()).length > 100_000);
     assert.equal((await stream()).status, 429);
   });
 

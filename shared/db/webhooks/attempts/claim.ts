@@ -18,9 +18,9 @@
  *
  * A wake-up that finds an ordered config busy is dropped, and an event behind a pending one has none (events/fan-out.ts). No
  * delivery is missed, because recording the attempt in flight claims the next delivery or wakes it, unless its own retry is
- * next. Claims and records lock the config first, and a change of a queue writes a new version of its row: a redelivery, a test, and a record that does not
- * continue with the next delivery itself (settle.ts). A claim that waited for one detects by the version that its snapshot is
- * stale, and runs again.
+ * next. Claims and records lock the config first, and a change of a queue writes a new version of its row: a redelivery, a
+ * test, and a record that does not continue with the next delivery itself (settle.ts). A claim that waited for one detects by
+ * the version that its snapshot is stale, and runs again.
  *
  * A claim reads small events along, so that most attempts need no other statement before their POST.
  *

@@ -16,6 +16,8 @@ import { createTurnWriter, type TurnEnd } from '#shared/db/turns/write.ts';
 import { childrenExtension } from '#shared/domain/children.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { createReconciler } from '#shared/outbox/reconciler.ts';
+import { createLogger } from '#shared/runtime/log.ts';
 import {
   caller,
   claimTask,
@@ -224,6 +226,22 @@ describe('the end of a parent', () => {
     await assert.rejects(write({ lease: child.lease, finish: release }), LeaseLostError);
     const { rows } = await sql`select from ended_parents`.execute(db);
     assert.equal(rows.length, 0);
+  });
+
+  test('reaches its children in the pass of the reconciler that expires it', async () => {
+    const parent = await createClaimedTask(db);
+    const { taskIds } = await spawn(parent, 2);
+    await sql`update gates set deadline_at = now() - interval '1 s' where task_id = ${parent.lease.taskId}`.execute(
+      db,
+    );
+    const outbox = {
+      publish: () => undefined,
+      publishAll: async () => undefined,
+      idle: async () => undefined,
+    };
+    const config = { ...options, reconcileMs: 2_000, interruptedExpirySeconds: 1e6, retentionSeconds: 0 };
+    await createReconciler({ db, outbox, config, log: createLogger('test', 'silent') })();
+    assert.deepEqual(await readStates(taskIds), { TASK_STATE_CANCELED: 2 });
   });
 
   test('reaches its children however it ends, and while they end', async () => {
