@@ -7,6 +7,7 @@ import type { DatabaseAddress, DatabaseSsl } from '../../runtime/config/database
 import { NotReadyError } from '../../runtime/health.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { clockColumn, createClockReader, type ClockReader } from './clock-readings.ts';
+import { LargeMessageClient } from './large-messages.ts';
 import { createOutageLog } from './outage-log.ts';
 import { createPreparingPool } from './prepared.ts';
 import { RecentOutcomes } from './recent-outcomes.ts';
@@ -55,6 +56,7 @@ export function openDatabase(options: DatabaseOptions): {
   const clock = createClockReader(log);
   const pool = new Pool({
     ...toConnectionOptions(options.database),
+    Client: LargeMessageClient,
     max: options.database.poolSize,
     application_name: toSessionName(options.applicationName),
     connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,

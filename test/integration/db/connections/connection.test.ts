@@ -78,6 +78,17 @@ describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
     assert.equal(await connect(t, { url, ssl: { mode: 'require' } }), 'ok');
   });
 
+  test('read large values', async (t) => {
+    const { url } = await startTlsServer(t);
+    const db = open(t, { url, ssl: { mode: 'require' } });
+    const { rows } =
+      await sql`select n, repeat(n::text, 3000000) as text from generate_series(1, 2) n`.execute(db);
+    assert.deepEqual(
+      rows,
+      [1, 2].map((n) => ({ n, text: String(n).repeat(3_000_000) })),
+    );
+  });
+
   test('accept a certificate of the authority with mode verify-ca', async (t) => {
     const { url, ca } = await startTlsServer(t);
     assert.equal(await connect(t, { url, ssl: { mode: 'verify-ca', ca } }), 'ok');

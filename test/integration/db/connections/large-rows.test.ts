@@ -1,0 +1,50 @@
+/** Rows with large values: pg gets each message of the server whole, in one buffer. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { sql } from 'kysely';
+import type { Db } from '#shared/db/client/pool.ts';
+import { connectToTestDatabase } from '../../../support/database/postgres.ts';
+
+describe('rows with large values', () => {
+  let db: Db;
+  before(async () => {
+    ({ db } = await connectToTestDatabase());
+    await sql`select 1`.execute(db);
+  });
+
+  test('are received into one buffer of their size', async (t) => {
+    const allocate = t.mock.method(Buffer, 'allocUnsafe');
+    const { rows } = await sql<{ text: string }>`select repeat('x', 8000000) as text`.execute(db);
+    const bytes = allocate.mock.calls.reduce((sum, { arguments: [size] }) => sum + size, 0);
+    assert.equal(rows[0]?.text, 'x'.repeat(8_000_000));
+    assert.ok(bytes < 8_100_000, `buffers of ${bytes} bytes`);
+  });
+
+  test('are complete next to other rows, in every script', async () => {
+    const { rows } = await sql<{ n: number; text: string; bytes: Buffer | null }>`
+      select n, repeat('é😀' || n, n * 20000) as text, case when n > 2 then decode(repeat('ff00', n * 50000), 'hex') end as bytes
+      from generate_series(0, 6) n order by n`.execute(db);
+    assert.deepEqual(
+      rows,
+      Array.from({ length: 7 }, (_, n) => ({
+        n,
+        text: `é😀${n}`.repeat(n * 20_000),
+        bytes: n > 2 ? Buffer.from('ff00'.repeat(n * 50_000), 'hex') : null,
+      })),
+    );
+  });
+
+  test('are complete next to rows that are read at the same time', async () => {
+    const read = async (n: number): Promise<string | undefined> => {
+      const { rows } = await sql<{ text: string }>`select repeat(${`${n}`}::text, 1000000) as text`.execute(
+        db,
+      );
+      return rows[0]?.text;
+    };
+    const texts = await Promise.all(Array.from({ length: 8 }, (_, n) => read(n)));
+    assert.deepEqual(
+      texts,
+      texts.map((_, n) => `${n}`.repeat(1_000_000)),
+    );
+  });
+});
