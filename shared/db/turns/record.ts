@@ -1,6 +1,7 @@
 /** Reads the records of turns, in pages. */
 import { sql } from 'kysely';
 import type { Json } from '../../domain/message.ts';
+import { parseWithSharedTexts } from '../../runtime/shared-texts.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted, openJsonText } from '../contents/codec.ts';
 import { toContentBytes } from '../contents/sizes.ts';
@@ -99,6 +100,6 @@ export function toStep({
   finished,
   wait,
 }: StepText): RecordedStep {
-  const result = output === null ? null : (JSON.parse(output) as Json);
+  const result = output === null ? null : (parseWithSharedTexts(output) as Json);
   return { name, occurrence, position, inputHash, output: result, finished, wait };
 }

@@ -228,7 +228,8 @@ describe('the input of a turn', () => {
   });
 
   test('is parsed once, in its turn, if it is large', async (t) => {
-    const text = 'x'.repeat(100_000);
+    // With a line break, which is escaped, it is copied out of the JSON.
+    const text = `${'x'.repeat(100_000)}\n`;
     const { content, ...claimed } = await createClaimedTask(db, { message: newMessage(text, randomUUID()) });
     assert.equal(content, undefined);
     const { started } = observeLargePieces(t);

@@ -8,6 +8,7 @@
 import { sql } from 'kysely';
 import type { Artifact, Message } from '../../../domain/message.ts';
 import { largeWork } from '../../../runtime/large-work.ts';
+import { parseWithSharedTexts } from '../../../runtime/shared-texts.ts';
 import { fewRows } from '../../client/fragments.ts';
 import type { Db } from '../../client/pool.ts';
 import { openJsonText } from '../../contents/codec.ts';
@@ -214,9 +215,9 @@ function toExchange({ taskId, turn, message, answer, artifacts }: ExchangeText):
   return {
     taskId,
     turn,
-    message: JSON.parse(message) as Message,
-    answer: answer === null ? null : (JSON.parse(answer) as Message),
-    artifacts: JSON.parse(artifacts) as Artifact[],
+    message: parseWithSharedTexts(message) as Message,
+    answer: answer === null ? null : (parseWithSharedTexts(answer) as Message),
+    artifacts: parseWithSharedTexts(artifacts) as Artifact[],
   };
 }
 

@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { FatalError, MasterKeyError } from '../../../domain/errors.ts';
 import type { JsonObject, Message } from '../../../domain/message.ts';
 import { largeWork, minLargeBytes } from '../../../runtime/large-work.ts';
+import { parseWithSharedTexts } from '../../../runtime/shared-texts.ts';
 import type { Db } from '../../client/pool.ts';
 import { areContentsEncrypted, isSealed, openJsonText } from '../../contents/codec.ts';
 import { toContentBytes } from '../../contents/sizes.ts';
@@ -55,7 +56,7 @@ export async function readTurnContent(
   if (isLarge) await largeWork.start(owner);
 
   const content = {
-    message: JSON.parse(message) as Message,
+    message: parseWithSharedTexts(message) as Message,
     metadata: metadata === null ? {} : (JSON.parse(metadata) as JsonObject),
     acceptedOutputModes: modes === null ? [] : (JSON.parse(modes) as string[]),
     steps: steps.map(toStep),

@@ -180,8 +180,9 @@ describe('large content that is read', () => {
   test('is parsed in pieces of its owner: a history', async (t) => {
     const owner = randomUUID();
     const contextId = randomUUID();
+    // A text with a line break is copied out of the JSON.
     for (const _ of [1, 2]) {
-      const { lease } = await createClaimedTask(db, { owner, contextId, message: newMessage(large) });
+      const { lease } = await createClaimedTask(db, { owner, contextId, message: newMessage(`${large}\n`) });
       await createTurnWriter(
         db,
         options,
