@@ -43,7 +43,7 @@ import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { raceAbort } from './race-abort.ts';
 import type { StepIdentity } from './record.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
-import { isSuspect, Suspects } from './suspects.ts';
+import { isSuspect, noSuspicion, Suspects, type Suspicion } from './suspects.ts';
 import type { OpenOutputPace } from './output/pace.ts';
 import type { FindEvent } from './output/store.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
@@ -147,17 +147,17 @@ async function runAttempt(
   // The process has started to stop while it claimed the turn: the agent's code before the first step is not run either.
   // A turn whose last worker died stays a suspect.
   if (releaseSignal.aborted) return claimed.crashed ? { ...stopped, untried: true } : stopped;
-  const clearSuspicion = isSuspect(claimed, maxAttempts) ? suspects.enter() : () => undefined;
-  if (clearSuspicion === undefined) {
+  const suspicion = isSuspect(claimed, maxAttempts) ? suspects.enter() : noSuspicion;
+  if (suspicion === undefined) {
     const delaySeconds = Suspects.delaySeconds();
     return { kind: 'release', delaySeconds, countAttempt: false, untried: true, error: null };
   }
   const reservation = memory.open(held.signal, releaseSignal);
   try {
-    return await runAgent(parts, claimed, { held, releaseSignal, reservation, clearSuspicion, state });
+    return await runAgent(parts, claimed, { held, releaseSignal, reservation, suspicion, state });
   } finally {
     reservation.close();
-    clearSuspicion();
+    suspicion.clear();
   }
 }
 
@@ -165,15 +165,15 @@ interface Attempt {
   held: HeldLease;
   releaseSignal: AbortSignal;
   reservation: MemoryReservation;
-  /** Called when the turn has recorded a step. */
-  clearSuspicion: () => void;
+  /** Cleared when the turn has recorded a step. */
+  suspicion: Suspicion;
   state: AttemptState;
 }
 
 async function runAgent(
   parts: RunParts,
   claimed: Claimed,
-  { held, releaseSignal, reservation, clearSuspicion, state }: Attempt,
+  { held, releaseSignal, reservation, suspicion, state }: Attempt,
 ): Promise<TurnEnd | TurnRelease> {
   const { agent, readInput, write, openFiles, outbox, recordBytes, checkCost, log } = parts;
   const { task } = claimed;
@@ -212,7 +212,7 @@ async function runAgent(
       pace: parts.openPace?.(task.owner, [held.signal, releaseSignal]),
       outbox,
       log,
-      onRecorded: clearSuspicion,
+      onRecorded: suspicion.clear,
       reserveMemory: (bytes) => reservation.take(bytes),
       checkCost,
       spentToday: parts.spentToday,
@@ -229,7 +229,7 @@ async function runAgent(
     if (error instanceof LeaseLostError) throw error;
     const lost = held.lost();
     if (lost !== undefined) throw lost;
-    if (releaseSignal.aborted) return stopped;
+    if (releaseSignal.aborted) return suspicion.isCleared ? stopped : { ...stopped, suspect: true };
     if (held.signal.aborted) {
       const text = `The turn was stopped at its limit of ${limits?.turnSeconds} seconds. The output produced so far is kept.`;
       return createFailure(claimed, turn, text);

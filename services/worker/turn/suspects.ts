@@ -19,20 +19,35 @@ export function isSuspect(
   return crashed && attempts > Math.max(1, Math.min(attemptsBeforeSuspicion, maxAttempts - 1));
 }
 
-export class Suspects {
-  #running: object | undefined;
+/** The suspicion of a turn that runs. */
+export interface Suspicion {
+  readonly isCleared: boolean;
+  clear: () => void;
+}
 
-  /** Returns a function that clears the suspicion, or undefined if another suspect runs. */
-  enter(): (() => void) | undefined {
+/** For a turn that is not a suspect. */
+export const noSuspicion: Suspicion = { isCleared: true, clear: () => undefined };
+
+export class Suspects {
+  #running: Suspicion | undefined;
+
+  /** Returns undefined if another suspect runs. */
+  enter(): Suspicion | undefined {
     if (this.#running !== undefined) return undefined;
-    const entry = {};
-    this.#running = entry;
-    const clear = (): void => {
-      clearTimeout(timer);
-      if (this.#running === entry) this.#running = undefined;
+    let isCleared = false;
+    const suspicion: Suspicion = {
+      get isCleared() {
+        return isCleared;
+      },
+      clear: () => {
+        isCleared = true;
+        clearTimeout(timer);
+        if (this.#running === suspicion) this.#running = undefined;
+      },
     };
-    const timer = setTimeout(clear, suspicionMs).unref();
-    return clear;
+    const timer = setTimeout(suspicion.clear, suspicionMs).unref();
+    this.#running = suspicion;
+    return suspicion;
   }
 
   /** Returns after how many seconds a suspect that is put back is due. */

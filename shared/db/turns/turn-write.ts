@@ -65,6 +65,8 @@ export interface TurnRelease {
   partnerFailed?: boolean;
   /** The turn was put back without being run: whether its last attempt crashed stays known. */
   untried?: boolean;
+  /** The turn was run, but not for long enough to clear it: that its last attempt crashed stays known. */
+  suspect?: boolean;
   /**
    * The turn waits. It runs again at once if a call has ended one of its waits since its claim, which had this
    * count of signals.

@@ -79,7 +79,7 @@ export function updateGates(
           when ${ends} or input.has_output then null
           when input.partner_failed then coalesce(g.failing_since, now())
           else g.failing_since end,
-        lease_until = case when not ${leaves} then g.lease_until when input.untried then now() end,
+        lease_until = case when not ${leaves} then g.lease_until when input.keeps_crash then now() end,
         worker = case when not ${leaves} or ${completes} then g.worker end,
         claimed_at = case when not ${leaves} or ${completes} then g.claimed_at end,
         run_at = coalesce(now() + ${seconds(delay)}, g.run_at),

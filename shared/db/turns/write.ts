@@ -221,7 +221,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     delay: float(({ release }) => release?.delaySeconds),
     count_attempt: boolean(({ release }) => release?.countAttempt),
     partner_failed: boolean(({ release }) => release?.partnerFailed || null),
-    untried: boolean(({ release }) => release?.untried || null),
+    keeps_crash: boolean(({ release }) => release?.untried || release?.suspect || null),
     signals: int(({ release }) => release?.signals),
     yields: boolean(({ end }) => end !== undefined && yieldsToNextTurn(end.state)),
     end_class: int(({ end }) => end && getStateClass(end.state)),

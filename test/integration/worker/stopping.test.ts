@@ -1,17 +1,21 @@
-/** A worker that stops while it asks for turns: it runs none of them, and gives back what it gets. */
+/** A worker that stops gives back its turns: those that it gets meanwhile without running them. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { createLeaveTurn } from '#shared/db/queue/versions.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
+import { createInputReader } from '#shared/db/turns/input/input.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import type { Agent, Turn } from '#services/worker/agent/agent.ts';
 import { createIntake, type Intake, type IntakeParts } from '#services/worker/intake/intake.ts';
 import { createPushConsumer } from '#services/worker/intake/push-consumer.ts';
 import { startPulling } from '#services/worker/intake/versions.ts';
 import { createLeaseHeartbeat } from '#services/worker/turn/lease-heartbeat.ts';
-import { isSuspect } from '#services/worker/turn/suspects.ts';
+import { MemoryBudget } from '#services/worker/turn/memory-budget.ts';
+import { createTurnFiles } from '#services/worker/turn/output/files.ts';
+import { isSuspect, Suspects } from '#services/worker/turn/suspects.ts';
 import { newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
@@ -20,6 +24,7 @@ const log = createLogger('test', 'silent');
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 const accept = createAccept(db, options);
 const maxAttempts = 5;
+const recordBytes = 1_000_000;
 const claim = createClaim(db, { ...options, worker: 'w', leaseSeconds: 30, maxAttempts });
 const sent = { at: Date.now(), traceparent: undefined };
 
@@ -32,31 +37,62 @@ async function acceptTask(): Promise<string> {
 const readGate = (taskId: string) =>
   db.selectFrom('gates').selectAll().where('task_id', '=', taskId).executeTakeFirstOrThrow();
 
-/** @param onClaimed runs between the answer of the database to a claim and the run of its turn */
-function openIntake(t: TestContext, onClaimed: (intake: Intake) => void = () => undefined) {
+/** Accepts a task, and claims its turn twice for workers that die. */
+async function acceptSuspect(): Promise<string> {
+  const taskId = await acceptTask();
+  for (let death = 0; death < 2; death++) {
+    assert.equal((await claim(taskId)).kind, 'claimed');
+    for (const table of ['gates', 'extended_leases'] as const) {
+      const ended = { lease_until: new Date(Date.now() - 1_000) };
+      await db.updateTable(table).set(ended).where('task_id', '=', taskId).execute();
+    }
+  }
+  return taskId;
+}
+
+async function readOutcomes(taskId: string): Promise<(string | null)[]> {
+  const attempts = db.selectFrom('turn_attempts').select('outcome').where('task_id', '=', taskId);
+  return (await attempts.orderBy('fence').execute()).map(({ outcome }) => outcome);
+}
+
+interface Hooks {
+  /** Runs between the answer of the database to a claim and the run of its turn. */
+  onClaimed?: (intake: Intake) => void;
+  /** Default: completes the task. */
+  run?: (intake: Intake, turn: Turn) => ReturnType<Agent['run']>;
+}
+
+function openIntake(t: TestContext, { onClaimed, run }: Hooks = {}) {
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds: 30, log });
   t.after(() => heartbeat.close());
+  const recorder = { add: () => undefined };
   const ran: string[] = [];
   const intake: Intake = createIntake({
     ...options,
     db,
     agent: {
-      run: async () => {
+      run: async (turn: Turn) => {
         ran.push('agent');
-        return { state: 'TASK_STATE_COMPLETED' };
+        return run === undefined ? { state: 'TASK_STATE_COMPLETED' } : run(intake, turn);
       },
     },
     claimTurn: async (taskId: string) => {
       const result = await claim(taskId);
-      onClaimed(intake);
+      onClaimed?.(intake);
       return result;
     },
+    readInput: createInputReader(db, { recordBytes }),
     write: createTurnWriter(db, options),
+    openFiles: createTurnFiles(db, { publicUrl: undefined, recorder, log }),
+    memory: new MemoryBudget(),
+    suspects: new Suspects(),
+    checkCost: async () => undefined,
+    recordBytes,
     getOwnerLimits: async () => ({ concurrentTurns: 0 }),
     databaseFailedAt: () => -Infinity,
     heartbeat,
     outbox: { publish: () => undefined },
-    recorder: { add: () => undefined },
+    recorder,
     concurrency: 4,
     ownerShare: 1,
     mayClaim: () => true,
@@ -70,7 +106,7 @@ function openIntake(t: TestContext, onClaimed: (intake: Intake) => void = () => 
 
 describe('a worker that stops', () => {
   test('releases a turn that it has claimed meanwhile, before it runs code of the agent', async (t) => {
-    const { intake, ran } = openIntake(t, (stopped) => void stopped.drain());
+    const { intake, ran } = openIntake(t, { onClaimed: (stopped) => void stopped.drain() });
     const taskId = await acceptTask();
     await intake.claimAndRun(taskId, sent);
     assert.deepEqual(ran, []);
@@ -80,24 +116,41 @@ describe('a worker that stops', () => {
   });
 
   test('leaves a turn whose workers died a suspect, and spends no attempt', async (t) => {
-    const taskId = await acceptTask();
-    for (let death = 0; death < 2; death++) {
-      assert.equal((await claim(taskId)).kind, 'claimed');
-      for (const table of ['gates', 'extended_leases'] as const) {
-        const ended = { lease_until: new Date(Date.now() - 1_000) };
-        await db.updateTable(table).set(ended).where('task_id', '=', taskId).execute();
-      }
-    }
-    const { intake, ran } = openIntake(t, (stopped) => void stopped.drain());
+    const taskId = await acceptSuspect();
+    const { intake, ran } = openIntake(t, { onClaimed: (stopped) => void stopped.drain() });
     await intake.claimAndRun(taskId, sent);
     assert.deepEqual(ran, []);
     const next = await claim(taskId);
     assert.ok(next.kind === 'claimed', 'another worker claims it at once');
     assert.deepEqual([next.attempts, isSuspect(next, maxAttempts)], [3, true]);
-    const attempts = db.selectFrom('turn_attempts').select('outcome').where('task_id', '=', taskId);
-    const outcomes = (await attempts.orderBy('fence').execute()).map(({ outcome }) => outcome);
-    assert.deepEqual(outcomes, ['crashed', 'crashed', 'postponed']);
+    assert.deepEqual(await readOutcomes(taskId), ['crashed', 'crashed', 'postponed']);
   });
+
+  for (const [recorded, expected] of [
+    [false, [3, true, true]],
+    [true, [1, false, false]],
+  ] as const) {
+    const title = recorded
+      ? 'clears a suspect that has recorded a step'
+      : 'leaves a turn without a recorded step a suspect';
+    test(title, async (t) => {
+      const taskId = await acceptSuspect();
+      const { intake, ran } = openIntake(t, {
+        run: async (stopped, turn) => {
+          if (recorded) await turn.step('first', async () => 'done');
+          void stopped.drain();
+          await turn.step('second', async () => assert.fail('no step starts while the worker stops'));
+          return { state: 'TASK_STATE_COMPLETED' };
+        },
+      });
+      await intake.claimAndRun(taskId, sent);
+      assert.deepEqual(ran, ['agent']);
+      const next = await claim(taskId);
+      assert.ok(next.kind === 'claimed', 'another worker claims it at once');
+      assert.deepEqual([next.attempts, next.crashed, isSuspect(next, maxAttempts)], expected);
+      assert.deepEqual(await readOutcomes(taskId), ['crashed', 'crashed', 'stopped']);
+    });
+  }
 
   test('takes no turn from the queue of its version', async (t) => {
     const taskId = await acceptTask();

@@ -99,11 +99,13 @@ describe('a turn is a suspect', () => {
 
   test('and runs alone until it is cleared', () => {
     const suspects = new Suspects();
-    const clear = suspects.enter();
+    const first = suspects.enter();
     assert.equal(suspects.enter(), undefined);
-    clear?.();
+    assert.equal(first?.isCleared, false);
+    first?.clear();
+    assert.equal(first?.isCleared, true);
     assert.ok(suspects.enter());
-    clear?.();
+    first?.clear();
     assert.equal(suspects.enter(), undefined);
   });
 });
