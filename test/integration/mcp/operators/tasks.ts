@@ -2,20 +2,43 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sql } from 'kysely';
+import { areContentsEncrypted } from '#shared/db/contents/codec.ts';
+import { skipIfEncrypted } from '../../../support/database/contents.ts';
 import { playTurn } from '../../../support/database/tasks.ts';
 import type { Json } from '../../../support/clients/mcp.ts';
 import { getText, injection, owner, splitMarked, type OpsRig } from './rig.ts';
 
 export function testTasks(getRig: () => OpsRig): void {
-  test('show why a task of another owner failed', async () => {
-    const { api, call, send } = getRig();
+  /** Returns the id of a task that has failed. */
+  async function sendFailing(error: string): Promise<string> {
+    const { api, send } = getRig();
     const taskId = await send();
     await (await playTurn(api.db, taskId)).end({ state: 'TASK_STATE_FAILED', message: 'It failed.' });
-    const error = 'The order service is away';
     await sql`update tasks set last_error = ${error} where id = ${taskId}`.execute(api.db);
+    return taskId;
+  }
+
+  test('find tasks of another owner by their error', { skip: skipIfEncrypted }, async () => {
+    const taskId = await sendFailing('The invoice service is away');
+    await sendFailing('The order service is away');
+    const listed = await getRig().call('ops_list_tasks', {
+      owner,
+      state: 'failed',
+      error: 'INVOICE SERVICE',
+    });
+    assert.deepEqual(
+      listed.structuredContent.tasks.map((task: Json) => task.taskId),
+      [taskId],
+    );
+  });
+
+  test('show why a task of another owner failed', async () => {
+    const { api, call } = getRig();
+    const error = 'The order service is away';
+    const taskId = await sendFailing(error);
     await sql`insert into turn_attempts (task_id, fence, turn, worker, started_at, ended_at, outcome, error)
       values (${taskId}, 99, 1, 'w9', now(), now(), 'failed', ${error})`.execute(api.db);
-    const listed = await call('ops_list_tasks', { owner, state: 'failed', error: 'ORDER SERVICE' });
+    const listed = await call('ops_list_tasks', { owner, state: 'failed' });
     const [task] = listed.structuredContent.tasks;
     assert.deepEqual([task.lastError, task.statusText], [error, 'It failed.']);
     assert.match(splitMarked(listed).data, /says: It failed\. last error: The order service is away/);
@@ -84,7 +107,7 @@ export function testTasks(getRig: () => OpsRig): void {
     const taskId = await send();
     const turn = await playTurn(api.db, taskId);
     await turn.artifact([{ text: `The answer. ${'x'.repeat(3_000)}` }]);
-    for (let n = 0; n < 2; n++) await turn.artifact([{ text: 'y'.repeat(200_000) }]);
+    for (let n = 0; n < 2; n++) await turn.artifact([{ text: 'y'.repeat(150_000) }]);
     await turn.end({ state: 'TASK_STATE_COMPLETED' });
     const result = await call('ops_get_task', { taskId });
     const { artifacts, artifactsLeftOut } = result.structuredContent;
@@ -146,7 +169,9 @@ export function testTasks(getRig: () => OpsRig): void {
     const [, tool, large] = result.structuredContent.steps;
     assert.equal(tool.input, '{"order":"1001"}');
     assert.match(tool.output, /There is no order 1001/);
-    assert.deepEqual([large.output.length, large.cutFromBytes], [2_000, 300_002]);
+    // Those of encrypted contents are not read in parts.
+    const length = areContentsEncrypted() ? undefined : 2_000;
+    assert.deepEqual([large.output?.length, large.cutFromBytes], [length, 300_002]);
     assert.match(splitMarked(result).data, /\[cut: the output has 300002 bytes\]/);
 
     const one = await call('ops_steps', { taskId, step: 'tool:find', maxChars: 20 });
