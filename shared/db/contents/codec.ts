@@ -15,6 +15,7 @@ import {
   type DataKey,
 } from '../../crypto/content-cipher.ts';
 import { LeaseLostError } from '../../domain/errors.ts';
+import type { Json } from '../../runtime/json-bytes.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import type { ContentKeys } from './keys.ts';
 
@@ -38,7 +39,7 @@ export interface ContentRow {
 /** Encrypts contents of the rows that it was created for. Null and undefined stay what they are. */
 export interface Sealer {
   /** @param clear fields that statements look for */
-  json<T extends string | null | undefined>(
+  json<T extends Json | null | undefined>(
     kind: ContentKind,
     taskId: string,
     text: T,
@@ -78,14 +79,14 @@ async function toSealer(
     if (key !== undefined) found.set(row.taskId, key);
   };
   await Promise.all(rows.map(load));
-  const seal = (kind: ContentKind, taskId: string, text: string): string => {
+  const seal = (kind: ContentKind, taskId: string, text: Json): string => {
     const key = found.get(taskId);
     if (key === undefined) throw new LeaseLostError(`task ${taskId} was removed`);
     return `1.${key.id}.${encryptContent(key, { kind, taskId }, text).toString('base64url')}`;
   };
   return {
     json: (kind, taskId, text, clear) =>
-      (typeof text === 'string'
+      (text !== null && text !== undefined
         ? JSON.stringify({ enc: seal(kind, taskId, text), ...clear })
         : text) as typeof text,
     text: (kind, taskId, text) =>

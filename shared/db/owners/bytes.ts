@@ -3,8 +3,10 @@
  * of the same task that replace each other, such as a growing artifact, are counted each time that they are
  * written.
  */
+import type { Json } from '../../runtime/json-bytes.ts';
+
 export function countTaskBytes(
-  task: { message: string; metadata: string | null; acceptedOutputModes: string | null; event: string },
+  task: { message: Json; metadata: string | null; acceptedOutputModes: string | null; event: string },
   /** The size of the message, if it is known. */
   messageBytes: number = Buffer.byteLength(task.message),
 ): number {
@@ -12,7 +14,7 @@ export function countTaskBytes(
 }
 
 export function countFollowUpBytes(followUp: {
-  message: string;
+  message: Json;
   /** The size of the message, if it is known. */
   messageBytes?: number;
   acceptedOutputModes: string | null;
@@ -35,6 +37,6 @@ export function countWriteBytes({ events = [], steps = [], finish }: WrittenCont
   return bytes;
 }
 
-function count(text: string | null | undefined): number {
+function count(text: Json | null | undefined): number {
   return text === null || text === undefined ? 0 : Buffer.byteLength(text);
 }

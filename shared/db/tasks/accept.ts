@@ -4,6 +4,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import type { Json } from '../../runtime/json-bytes.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { runLargeStatement } from '../client/large-statements.ts';
@@ -50,7 +51,7 @@ export interface NewTask {
   /**
    * JSON of the message, the request's metadata, the accepted output modes, and the first event's payload.
    */
-  message: string;
+  message: Json;
   metadata: string | null;
   acceptedOutputModes: string | null;
   event: string;
@@ -243,7 +244,7 @@ const headColumns: Record<string, Column<NewTask>> = {
   priority: int((task) => task.priority),
 };
 
-const inputColumns = { ...headColumns, message: json((task: NewTask) => task.message) };
+const inputColumns = { ...headColumns, message: json((task: NewTask) => task.message.toString()) };
 
 /** The tasks as the CTE `input`. */
 export function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {

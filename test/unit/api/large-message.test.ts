@@ -12,7 +12,7 @@ import {
 import type { Message, Part } from '#shared/domain/message.ts';
 
 const megabyte = 1024 * 1024;
-/** A surrogate pair at the end of the first piece, quotes and line breaks in the second one. */
+/** A surrogate pair at the end of a piece, quotes and line breaks in the next one. */
 const text = `${'ä'.repeat(megabyte - 1)}🎉${'"\n'.repeat(megabyte / 2)}`;
 const request = { metadata: { a: 1 } } as unknown as SendMessageRequest;
 
@@ -26,26 +26,39 @@ describe('a large message', () => {
     'texts and data': [{ text: 'a' }, { data: [text] }, { text, metadata: { b: [1] } }, { text: 'last' }],
     'a file': [{ raw: 'A'.repeat(3 * megabyte), mediaType: 'image/png' }],
   })) {
-    test(`has the same JSON, size and hash as a small one: ${what}`, async () => {
+    test(`has the same content, size and hash as a small one: ${what}`, async () => {
       let pieces = 0;
       const pause = async () => void (pieces += 1);
-      const written = await writeLargeParts(parts, pause);
-      assert.ok(written.json === JSON.stringify(parts));
-      assert.equal(written.bytes, Buffer.byteLength(written.json));
+      const large = await writeLargeParts(parts, pause);
       assert.ok(pieces >= 1, `${pieces} pieces`);
       pieces = 0;
-      const { json } = writeParts(parts);
-      const hash = await hashLargeRequest(toMessage(parts), json, request, pause);
-      assert.equal(hash, hashRequest(toMessage(parts), json, request));
-      assert.equal(pieces, Math.ceil(json.length / megabyte));
+      const hash = await hashLargeRequest(toMessage(parts), large, request, pause);
+      const small = writeParts(parts);
+      assert.equal(hash, hashRequest(toMessage(parts), small.json, request));
+      assert.equal(pieces, Math.ceil(small.bytes / megabyte));
+      const expected = writeMessage(toMessage(parts), small, Infinity);
+      // A send that is tried again writes the message again.
+      for (const taskId of ['of the first try', 'second']) {
+        const message = { ...toMessage(parts), taskId };
+        const { json, bytes } = writeMessage(message, large, Infinity);
+        assert.deepEqual(JSON.parse(json.toString()), message);
+        assert.equal(bytes, Buffer.byteLength(json));
+        assert.equal(bytes, expected.bytes + `,"taskId":"${taskId}"`.length);
+      }
     });
   }
 
-  test('is measured with its envelope', () => {
+  test('is measured with its envelope', async () => {
     const parts: Part[] = [{ text: 'ä' }];
-    const { json, bytes } = writeMessage(toMessage(parts), writeParts(parts), 1000);
-    assert.deepEqual(JSON.parse(json), toMessage(parts));
+    const message = toMessage(parts);
+    const small = writeParts(parts);
+    const large = await writeLargeParts(parts, () => Promise.resolve());
+    const { json, bytes } = writeMessage(message, small, 1000);
+    assert.deepEqual(JSON.parse(json.toString()), message);
     assert.equal(bytes, Buffer.byteLength(json));
-    assert.throws(() => writeMessage(toMessage(parts), writeParts(parts), bytes - 1), /more than the limit/);
+    for (const written of [small, large]) {
+      assert.equal(writeMessage(message, written, bytes).bytes, bytes);
+      assert.throws(() => writeMessage(message, written, bytes - 1), /more than the limit/);
+    }
   });
 });

@@ -13,6 +13,7 @@ import {
   hashRequest,
   writeLargeParts,
   writeParts,
+  type LargePartsJson,
   type PartsJson,
 } from './message-json.ts';
 import { checkMediaTypes, type MediaTypes } from '../validate/media-types.ts';
@@ -31,7 +32,7 @@ export interface CheckedSend {
   /** The message as sent, and as stored. */
   wire: WireMessage;
   message: Message;
-  partsJson: PartsJson;
+  partsJson: PartsJson | LargePartsJson;
   caller: Caller;
   requestHash: string;
   shown: boolean;
@@ -72,7 +73,7 @@ export async function checkLargeSend(
   const message = messageFromWire(wire);
   await pause();
   const partsJson = await writeLargeParts(message.parts, pause);
-  const requestHash = await hashLargeRequest(message, partsJson.json, request, pause);
+  const requestHash = await hashLargeRequest(message, partsJson, request, pause);
   await pause();
   return { request, context, wire, message, partsJson, caller, requestHash, shown };
 }

@@ -85,7 +85,7 @@ export function prepareTask(parts: PrepareParts, send: CheckedSend, agentHash: s
     status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
     artifacts: [],
     // Most messages need no measuring: a character of JSON measures at most 12 bytes.
-    history: 12 * messageJson.length < maxTaskBytes ? [message] : takeNewest([message], maxTaskBytes).history,
+    history: 12 * messageBytes < maxTaskBytes ? [message] : takeNewest([message], maxTaskBytes).history,
     ...(metadata !== undefined && { metadata }),
   };
   return { task, created };
