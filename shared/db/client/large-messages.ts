@@ -1,7 +1,11 @@
 /**
- * A client that gives pg the messages of the server whole. pg itself collects a message in buffers that it doubles: for 8 MB
- * it allocates 32 MB, which V8 counts when it decides whether to collect the whole heap.
+ * A client of pg that leaves few buffers of large messages to V8, which counts them when it decides whether to collect the
+ * whole heap:
+ *
+ *   sent       freed once it is sent
+ *   received   pg gets it whole. pg itself collects a message in buffers that it doubles: for 8 MB it allocates 32 MB
  */
+import type { Duplex } from 'node:stream';
 import { Client, type ClientConfig } from 'pg';
 
 /** A byte for the kind, and four for the length, which excludes only the kind (PostgreSQL documentation, section 54.1). */
@@ -10,8 +14,8 @@ const dataRow = 'D'.charCodeAt(0);
 
 /** A server that is not PostgreSQL may name any length. After a longer message, pg collects those of the connection. */
 const maxMessageBytes = 64 * 1024 * 1024;
-/** Smaller buffers are left to V8. */
-const minFreedBytes = 32 * 1024;
+/** Smaller buffers are left to V8, and may share their memory with others. */
+const minFreedBytes = 64 * 1024;
 
 type Take = (messages: Buffer) => void;
 
@@ -20,12 +24,28 @@ interface Source {
   on(event: string, listener: (...args: never[]) => void): unknown;
 }
 
+/** The part of a connection of pg that this client changes. */
+interface Connection {
+  readonly stream: Duplex;
+  attachListeners(source: Source): void;
+  _send(message: Buffer): boolean;
+}
+
 export class LargeMessageClient extends Client {
   constructor(config?: string | ClientConfig) {
     super(config);
-    const { connection } = this as unknown as { connection: { attachListeners: (source: Source) => void } };
+    const { connection } = this as unknown as { connection: Connection };
     const attach = connection.attachListeners.bind(connection);
     connection.attachListeners = (source) => attach(joinMessages(source));
+    const send = connection._send.bind(connection);
+    connection._send = (message) => {
+      const { stream } = connection;
+      if (message.length < minFreedBytes || !stream.writable) return send(message);
+      // pg has allocated the buffer for this message. After an error, the socket may still have it.
+      return stream.write(message, (error) => {
+        if (error === null || error === undefined) free(message);
+      });
+    };
   }
 }
 
@@ -57,10 +77,11 @@ export function createMessageJoiner(take: Take): Take {
       const isWhole = received === message.length;
       if (isWhole) take(message);
       // Only the strings of a row leave this buffer: pg makes them at once.
-      if (isWhole && message[0] === dataRow) free(message);
+      if (isWhole && message[0] === dataRow && message.length >= minFreedBytes) free(message);
       if (isWhole) message = undefined;
       if (offset === data.length) {
-        free(data);
+        // The stream has allocated it for this chunk.
+        if (data.length === data.buffer.byteLength) free(data);
         return;
       }
     }
@@ -86,9 +107,7 @@ export function createMessageJoiner(take: Take): Take {
   };
 }
 
-/** Frees the memory of a buffer that nothing else uses, instead of leaving it to a collection. */
-function free(buffer: Buffer): void {
-  const { buffer: memory } = buffer;
-  if (buffer.length < minFreedBytes || buffer.length !== memory.byteLength) return;
-  if (memory instanceof ArrayBuffer) memory.transfer(0);
+/** Frees memory that nothing else uses, instead of leaving it to a collection. */
+function free({ buffer }: Buffer): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

@@ -78,7 +78,7 @@ describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
     assert.equal(await connect(t, { url, ssl: { mode: 'require' } }), 'ok');
   });
 
-  test('read large values', async (t) => {
+  test('send and receive large values', async (t) => {
     const { url } = await startTlsServer(t);
     const db = open(t, { url, ssl: { mode: 'require' } });
     const { rows } =

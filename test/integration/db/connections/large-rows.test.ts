@@ -1,4 +1,4 @@
-/** Rows with large values: pg gets each message of the server whole, in one buffer. */
+/** Large values that are sent and received leave no buffers to V8. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { sql } from 'kysely';
@@ -18,6 +18,13 @@ describe('rows with large values', () => {
     const bytes = allocate.mock.calls.reduce((sum, { arguments: [size] }) => sum + size, 0);
     assert.equal(rows[0]?.text, 'x'.repeat(8_000_000));
     assert.ok(bytes < 8_100_000, `buffers of ${bytes} bytes`);
+  });
+
+  test('leave no memory behind', async () => {
+    const before = process.memoryUsage().arrayBuffers;
+    await sql`select repeat('x', 8000000) as text`.execute(db);
+    const left = process.memoryUsage().arrayBuffers - before;
+    assert.ok(left < 1_000_000, `${left} bytes`);
   });
 
   test('are complete next to other rows, in every script', async () => {
@@ -46,5 +53,32 @@ describe('rows with large values', () => {
       texts,
       texts.map((_, n) => `${n}`.repeat(1_000_000)),
     );
+  });
+});
+
+describe('large values of statements', () => {
+  let db: Db;
+  before(async () => {
+    ({ db } = await connectToTestDatabase());
+    await sql`select 1`.execute(db);
+  });
+
+  test('leave no memory behind', async () => {
+    const text = 'x'.repeat(8_000_000);
+    const before = process.memoryUsage().arrayBuffers;
+    await sql`select length(${text}::text)`.execute(db);
+    const left = process.memoryUsage().arrayBuffers - before;
+    assert.ok(left < 1_000_000, `${left} bytes`);
+  });
+
+  test('are complete, several at the same time', async () => {
+    const send = async (n: number): Promise<unknown> => {
+      const text = `é😀${n}`.repeat(400_000);
+      const bytes = Buffer.alloc(3_000_000, n);
+      const { rows } = await sql`select ${text}::text as text, ${bytes}::bytea as bytes`.execute(db);
+      assert.deepEqual(rows, [{ text, bytes }]);
+      return n;
+    };
+    assert.deepEqual(await Promise.all([1, 2, 3, 4, 5, 6].map(send)), [1, 2, 3, 4, 5, 6]);
   });
 });
