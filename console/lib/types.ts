@@ -15,7 +15,10 @@ export interface Task {
 }
 
 export type StreamPayload =
-  { task: Task } | { statusUpdate: StatusUpdate } | { artifactUpdate: ArtifactUpdate } | { message: Message };
+  | { task: Task }
+  | { statusUpdate: StatusUpdate }
+  | { artifactUpdate: ArtifactUpdate }
+  | { message: Message };
 
 export interface SendParams {
   message: Message;

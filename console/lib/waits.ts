@@ -27,6 +27,7 @@ export function getRelatives(metadata: JsonObject | undefined): {
   children: string[];
 } {
   const content = metadata?.[childrenExtension] as
-    { parent?: string; referenceTaskIds?: string[] } | undefined;
+    | { parent?: string; referenceTaskIds?: string[] }
+    | undefined;
   return { parent: content?.parent, children: content?.referenceTaskIds ?? [] };
 }

@@ -25,7 +25,9 @@ export const replayExtensionUri = 'https://longhaul.dev/ext/replay/v1';
 
 /** `event`: the number of the event within its task, if the agent numbers its events. */
 export type TaskEvent = (
-  { task: Task } | { statusUpdate: StatusUpdate } | { artifactUpdate: ArtifactUpdate }
+  | { task: Task }
+  | { statusUpdate: StatusUpdate }
+  | { artifactUpdate: ArtifactUpdate }
 ) & { event: number | undefined };
 
 export interface FollowOptions {

@@ -9,7 +9,8 @@ export type FromSchema<Schema> = Schema extends { readonly const: infer Value }
   : Schema extends { readonly enum: readonly (infer Value)[] }
     ? Value
     : Schema extends
-          { readonly anyOf: readonly (infer Either)[] } | { readonly oneOf: readonly (infer Either)[] }
+          | { readonly anyOf: readonly (infer Either)[] }
+          | { readonly oneOf: readonly (infer Either)[] }
       ? FromSchema<Either>
       : Schema extends { readonly type: readonly (infer Type)[] }
         ? OfType<Schema, Type>

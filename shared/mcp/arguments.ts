@@ -25,7 +25,8 @@ interface Types {
 /** The values of arguments by their names. */
 export type Values<A extends Arguments> = {
   readonly [Name in keyof A]:
-    Types[A[Name]['type']] | (A[Name] extends { isRequired: true } ? never : undefined);
+    | Types[A[Name]['type']]
+    | (A[Name] extends { isRequired: true } ? never : undefined);
 };
 
 /** The JSON Schema of an object. */

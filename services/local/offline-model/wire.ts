@@ -48,7 +48,9 @@ type Verb = (typeof verbs)[number];
 export type Api = 'developer' | 'vertex';
 
 export type ModelRoute =
-  { kind: 'call'; verb: Verb; model: string; api: Api } | { kind: 'list' } | { kind: 'get'; model: string };
+  | { kind: 'call'; verb: Verb; model: string; api: Api }
+  | { kind: 'list' }
+  | { kind: 'get'; model: string };
 
 const developerApiPath = /^\/v1(?:beta|alpha)?\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 const vertexApiPath =

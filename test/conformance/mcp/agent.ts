@@ -59,7 +59,8 @@ async function approveBoth(turn: Turn): Promise<TurnOutcome> {
 
 function readDecided(data: unknown): string[] {
   const content = (data as JsonObject | undefined)?.[approvalExtension] as
-    { decisions?: { id: string }[] } | undefined;
+    | { decisions?: { id: string }[] }
+    | undefined;
   return (content?.decisions ?? []).map(({ id }) => id);
 }
 
@@ -80,7 +81,8 @@ const skills: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
   greet: answer({ text: 'Hello!' }),
   slow_compute: async (turn) => {
     const data = turn.message.parts.find((part) => part.data !== undefined)?.data as
-      { seconds?: number } | undefined;
+      | { seconds?: number }
+      | undefined;
     await sleep(1000 * (data?.seconds ?? 0), undefined, { signal: turn.signal });
     return answer({ text: 'Computed.' })(turn);
   },

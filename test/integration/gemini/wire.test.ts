@@ -8,13 +8,14 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { format, resolveConfig } from 'prettier';
+import { format } from 'oxfmt';
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { checkRequest } from '#services/local/offline-model/check-request.ts';
 import { parseRoute } from '#services/local/offline-model/wire.ts';
 import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
 import type { GeminiClientOptions } from '#services/worker/agent/gemini/model/credentials.ts';
 import type { Tool } from '#services/worker/agent/gemini/tools/tool.ts';
+import style from '../../../.oxfmtrc.json' with { type: 'json' };
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 import {
   startGeminiRecorder,
@@ -79,9 +80,9 @@ describe('requests and outcomes of both APIs', () => {
         if (!update) assert.deepEqual(comesTo, recording.comesTo, api);
       }
       if (update) {
-        const file = new URL(name, golden);
-        const options = { ...(await resolveConfig(file)), parser: 'json' };
-        await writeFile(file, await format(JSON.stringify({ ...recording, requests, comesTo }), options));
+        const text = JSON.stringify({ ...recording, requests, comesTo });
+        const { code } = await format(name, text, { printWidth: style.printWidth });
+        await writeFile(new URL(name, golden), code);
       } else {
         assert.deepEqual(requests, recording.requests);
       }

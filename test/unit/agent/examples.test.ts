@@ -7,8 +7,9 @@ import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/client/validators/ajv';
 import { toJsonSchema } from '@valibot/to-json-schema';
-import { format, resolveConfig } from 'prettier';
+import { format } from 'oxfmt';
 import { parse } from 'yaml';
+import style from '../../../.oxfmtrc.json' with { type: 'json' };
 
 const docs = new URL('../../../docs/', import.meta.url);
 const schemaFile = new URL('agent.schema.json', docs);
@@ -29,8 +30,9 @@ const schema = JSON.parse(JSON.stringify(editorSchema)) as JsonObject;
 describe('docs/agent.schema.json', () => {
   // UPDATE_SCHEMA=1 writes the file.
   test("is the definition's schema", async () => {
-    const options = { ...(await resolveConfig(schemaFile)), parser: 'json' };
-    const text = await format(JSON.stringify(editorSchema), options);
+    const { code: text } = await format('agent.schema.json', JSON.stringify(editorSchema), {
+      printWidth: style.printWidth,
+    });
     if (process.env['UPDATE_SCHEMA'] === '1') writeFileSync(schemaFile, text);
     assert.equal(readFileSync(schemaFile, 'utf8'), text);
   });

@@ -4,7 +4,8 @@ import type { Params, StreamingName, UnaryName } from '../../handler/operations.
 import type { Query } from '../../http/query.ts';
 
 export type RestRoute = (
-  { method: 'POST' } | { method: 'GET' | 'DELETE'; query: (query: Query) => Params }
+  | { method: 'POST' }
+  | { method: 'GET' | 'DELETE'; query: (query: Query) => Params }
 ) & {
   /** `::` is an escaped colon; the id of a task ends before one. */
   path: string;

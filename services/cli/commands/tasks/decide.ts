@@ -85,7 +85,8 @@ function readRequests({ status }: TaskJson): ApprovalRequest[] {
   if (status?.state !== 'TASK_STATE_AUTH_REQUIRED') return [];
   for (const { data } of status.message?.parts ?? []) {
     const content = (data as JsonObject | undefined)?.[approvalExtension] as
-      { requests?: unknown } | undefined;
+      | { requests?: unknown }
+      | undefined;
     if (Array.isArray(content?.requests)) return content.requests as ApprovalRequest[];
   }
   return [];

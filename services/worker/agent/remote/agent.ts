@@ -60,7 +60,8 @@ export type RemoteEvent =
 
 /** An agent answers with a task, or with a single message. `notifies`: it has accepted where to send notifications. */
 export type Sent =
-  { task: RemoteTask; notifies: boolean } | { task?: undefined; message: Part[]; contextId: string };
+  | { task: RemoteTask; notifies: boolean }
+  | { task?: undefined; message: Part[]; contextId: string };
 
 /** The part of a card that describes an agent to the model. */
 export interface RemoteCard {

@@ -19,7 +19,8 @@ const tier = 'batch';
 const maxMessageChars = 500;
 
 export type CallResult =
-  { response: GenerateContentResponse } | { error: Pick<JobError, 'code' | 'message'> };
+  | { response: GenerateContentResponse }
+  | { error: Pick<JobError, 'code' | 'message'> };
 
 /**
  * Returns the result of each call of a batch that has ended. Google keeps the order of the requests, and their keys. A call

@@ -39,7 +39,8 @@ export type PendingReason = 'ask' | 'confirm' | 'retry' | 'agent';
 
 /** `asked`: what another agent waits for, if that is the reason. */
 export type ToolCallOutcome =
-  (ToolReply & { ms: number }) | { pending: PendingReason; asked?: AgentQuestion };
+  | (ToolReply & { ms: number })
+  | { pending: PendingReason; asked?: AgentQuestion };
 
 export interface CallBounds {
   /** Aborts when the working time is used up. */
