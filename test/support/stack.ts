@@ -111,7 +111,7 @@ export async function startStack(
     // Short, so that a test sees in seconds what takes minutes in production.
     LEASE_SECONDS: '3',
     WAKEUP_GRACE_SECONDS: '1',
-    RECONCILE_SECONDS: '0.2',
+    RECONCILE_SECONDS: '0.5',
     ...contentEnv,
     ...extra,
   };
