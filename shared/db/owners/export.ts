@@ -4,6 +4,7 @@ import type { JsonObject } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
 import { areContentsEncrypted } from '../contents/codec.ts';
 import { openTaskExport, openTemplate } from '../contents/export.ts';
+import { selectAttempts } from '../webhooks/attempts/log.ts';
 
 /** Returns the tasks of an owner in all tenants after a task, by id. */
 export async function listOwnerTasks(
@@ -26,7 +27,8 @@ const taskTables: Readonly<Record<string, RawBuilder<unknown>>> = {
   files: sql`select hash, media_type, filename, encode(content, 'base64') as content from files`,
   webhooks: sql`select id, url, events, created_at, disabled_at from webhook_configs`,
   deliveries: sql`select config_id, seq, state, created_at, settled_at from deliveries`,
-  attempts: sql`select config_id, seq, attempt, started_at, status, error, response_start from delivery_attempts`,
+  attempts: sql`select config_id, seq, attempt, started_at, status, error, response_start
+    from ${selectAttempts(sql`a.task_id = t.id`)} attempts`,
 };
 
 /** @returns undefined if the task does not exist */

@@ -69,7 +69,7 @@ export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<Dat
   admitted_turns: { worker: all, dispatcher: all },
   webhook_configs: { api: all, worker: { ...append, delete: true }, dispatcher: all },
   deliveries: { api: write, worker: all, dispatcher: all },
-  delivery_attempts: { api: read, worker: remove, dispatcher: { ...append, delete: true } },
+  delivery_attempts: { api: append, worker: remove, dispatcher: { ...append, delete: true } },
   webhook_usage: { api: read, dispatcher: all },
   webhook_requests: { api: write, dispatcher: { ...read, delete: true } },
   encryption_checks: { api: all, dispatcher: all },

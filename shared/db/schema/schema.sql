@@ -107,8 +107,13 @@ create table deliveries (
   thin boolean not null default false,
   created_at timestamp with time zone not null default now(),
   settled_at timestamp with time zone,
+  started_at timestamp with time zone,
+  duration_ms integer,
+  status integer,
+  response_start text,
   PRIMARY KEY (task_id, config_id, seq)
 ) with (fillfactor=80);
+CREATE INDEX deliveries_by_time ON public.deliveries USING brin (started_at) WITH (pages_per_range='32', autosummarize='on');
 CREATE INDEX deliveries_pending ON public.deliveries USING btree (wakeup_at) WHERE (state = 'pending'::text);
 
 create table delivery_attempts (

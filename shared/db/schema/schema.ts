@@ -269,6 +269,10 @@ export interface Database {
     thin: Generated<boolean>;
     created_at: TimeOrNow;
     settled_at: NullableTime;
+    started_at: NullableTime;
+    duration_ms: number | null;
+    status: number | null;
+    response_start: string | null;
   };
   delivery_attempts: {
     task_id: string;

@@ -14,6 +14,7 @@ import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './attempts/claim-rows.ts';
+import { moveAttempts, selectAttempts } from './attempts/log.ts';
 import { isPending } from './pending.ts';
 import { hasWebhookConfig, lockGate, wakePendingDeliveries, type WebhookCallOptions } from './configs.ts';
 import type { DeferralReason } from './attempts/settle.ts';
@@ -72,8 +73,7 @@ export async function listDeliveries(
       select json_agg(json_build_object('attempt', a.attempt, 'startedAt', a.started_at, 'durationMs', a.duration_ms,
         'status', a.status, 'error', a.error, 'responseStart', a.response_start) order by a.attempt) as attempts
       from (
-        select * from delivery_attempts a
-        where a.task_id = d.task_id and a.config_id = d.config_id and a.seq = d.seq
+        select * from ${selectAttempts(sql`a.task_id = d.task_id and a.config_id = d.config_id and a.seq = d.seq`)} a
         order by a.attempt desc limit ${maxAttempts}
       ) a
     ) log on true
@@ -125,10 +125,13 @@ export async function redeliver(
 ): Promise<Redelivery> {
   return changeDeliveries(db, options, caller, key, async (trx, { ordered }) => {
     const restart = async (condition: RawBuilder<unknown>) => {
+      const restarted = sql`d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${condition}`;
       const { numAffectedRows } = await sql`
+        with ${moveAttempts(restarted)}
         update deliveries d set state = 'pending', settled_at = null, failures = 0, due_at = now(),
-          thin = false, deferred_reason = null
-        where d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${condition}`.execute(trx);
+          thin = false, deferred_reason = null, started_at = null, duration_ms = null, status = null,
+          response_start = null
+        where ${restarted}`.execute(trx);
       return Number(numAffectedRows ?? 0n);
     };
     const count = await restart(

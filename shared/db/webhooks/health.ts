@@ -9,6 +9,7 @@ import { rows as toRows, text, uuid } from '../client/rows.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import { toConfigText } from './attempts/claim.ts';
 import type { ConfigKey } from './attempts/claim-rows.ts';
+import { selectLastAttempt } from './attempts/log.ts';
 import { isPending } from './pending.ts';
 import { toWebhook, type ConfigRow, type StoredWebhook } from './configs.ts';
 import { hasFailedSince, openAttempt, type AttemptView } from './deliveries.ts';
@@ -84,8 +85,7 @@ export async function listOwnWebhooks(
         (
           select json_build_object('event', a.seq, 'attempt', a.attempt, 'startedAt', a.started_at,
             'durationMs', a.duration_ms, 'status', a.status, 'error', a.error, 'responseStart', a.response_start)
-          from delivery_attempts a where a.task_id = c.task_id and a.config_id = c.id and a.seq > 0
-          order by a.seq desc, a.attempt desc limit 1
+          from ${selectLastAttempt(sql`a.task_id = c.task_id and a.config_id = c.id and a.seq > 0`)} a
         ) as last_attempt
       from examined e
       join webhook_configs c on c.task_id = e.task_id and c.id = e.id

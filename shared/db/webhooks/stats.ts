@@ -1,6 +1,7 @@
 /** Figures about webhooks for operators, over all owners. */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
+import { selectAttempts } from './attempts/log.ts';
 
 export interface DeliveryStats {
   pending: number;
@@ -23,8 +24,8 @@ export async function readDeliveryStats(db: Db, hours: number): Promise<Delivery
     select substring(c.url from '^[a-z]+://([^/?#]+)') as host, count(*)::int as attempts,
       (count(*) filter (where a.status is null or a.status not between 200 and 299))::int as failed,
       (percentile_disc(0.95) within group (order by a.duration_ms))::int as p95_ms
-    from delivery_attempts a join webhook_configs c on c.task_id = a.task_id and c.id = a.config_id
-    where a.started_at > now() - ${hours} * interval '1 hour'
+    from ${selectAttempts(sql`a.started_at > now() - ${hours} * interval '1 hour'`)} a
+    join webhook_configs c on c.task_id = a.task_id and c.id = a.config_id
     group by 1 order by failed desc, attempts desc limit ${maxHosts}`.execute(db);
   const [row] = waiting.rows;
   return {

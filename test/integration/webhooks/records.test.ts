@@ -42,6 +42,29 @@ describe('records', () => {
     }
   });
 
+  test('keep the attempts of an event that is delivered again', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(true);
+    for (const outcome of [
+      { kind: 'delivered' },
+      { kind: 'retry', delaySeconds: 0 },
+      { kind: 'delivered' },
+    ] as const) {
+      await dispatcher.record(await claimOne(dispatcher, taskId), outcome);
+      if (outcome.kind === 'delivered')
+        await redeliver(db, options, caller, { taskId, configId: 'hook' }, { event: 1 });
+    }
+    const attempts = await readAttempts(db, taskId);
+    assert.deepEqual(
+      attempts.map(({ seq, attempt }) => [seq, attempt]),
+      [
+        [1, 1],
+        [1, 2],
+        [1, 3],
+      ],
+    );
+  });
+
   test('fail nothing of a config that was enabled again meanwhile', { timeout }, async () => {
     const dispatcher = startDispatcher();
     const taskId = await startQueue(false);

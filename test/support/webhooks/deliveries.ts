@@ -1,5 +1,8 @@
 /** Reads the deliveries of a task, their attempts and their config. */
+import { sql, type Selectable } from 'kysely';
 import type { Db } from '#shared/db/client/pool.ts';
+import type { Database } from '#shared/db/schema/schema.ts';
+import { selectAttempts } from '#shared/db/webhooks/attempts/log.ts';
 import { waitFor } from '../wait-for.ts';
 
 export async function readDeliveries(db: Db, taskId: string) {
@@ -19,12 +22,11 @@ export async function waitForDeliveries(db: Db, taskId: string): Promise<void> {
 }
 
 export async function readAttempts(db: Db, ...taskIds: string[]) {
-  return db
-    .selectFrom('delivery_attempts')
-    .selectAll()
-    .where('task_id', 'in', taskIds)
-    .orderBy('started_at')
-    .execute();
+  const { rows } = await sql<Selectable<Database['delivery_attempts']>>`
+    select * from ${selectAttempts(sql`a.task_id = any(${taskIds}::uuid[])`)} a order by started_at`.execute(
+    db,
+  );
+  return rows;
 }
 
 export async function readConfig(db: Db, taskId: string) {

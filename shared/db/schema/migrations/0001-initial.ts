@@ -468,6 +468,9 @@ const webhooks = [
   // checks it. deferred_reason says why a pending delivery was last deferred instead of attempted. thin: the
   // receiver refused the full body as too large. Half of the updates change no indexed column: the free part
   // of each page takes them (heap-only tuples).
+  //
+  //   started_at … response_start  the attempt that has delivered the event, which is the only one for most: see
+  //                                webhooks/attempts/log.ts
   `create table deliveries (
     task_id uuid not null,
     config_id text not null,
@@ -485,10 +488,18 @@ const webhooks = [
     thin boolean not null default false,
     created_at timestamptz not null default now(),
     settled_at timestamptz,
+    started_at timestamptz,
+    duration_ms integer,
+    status integer,
+    response_start text,
     primary key (task_id, config_id, seq)
   ) with (fillfactor = 80)`,
   `create index deliveries_pending on deliveries (wakeup_at) where state = 'pending'`,
+  // Attempts are written in the order of time, so an index of ranges of pages is enough for the same report. It takes a
+  // few pages for millions of attempts, and next to nothing to write.
+  `create index deliveries_by_time on deliveries using brin (started_at) with (pages_per_range = 32, autosummarize = on)`,
 
+  // Attempts that have not delivered their event.
   `create table delivery_attempts (
     task_id uuid not null,
     config_id text not null,
@@ -501,8 +512,6 @@ const webhooks = [
     response_start text,
     primary key (task_id, config_id, seq, attempt)
   )`,
-  // Attempts are written in the order of time, so an index of ranges of pages is enough for the same report. It takes a
-  // few pages for millions of attempts, and next to nothing to write.
   `create index delivery_attempts_by_time on delivery_attempts using brin (started_at) with (pages_per_range = 32, autosummarize = on)`,
 
   // Bytes of webhook bodies sent for an owner, by hour. Dispatchers add to it once a second, and remove rows

@@ -2,7 +2,7 @@
  * Records attempts that have delivered an event of an ordered config, and claims the event that follows, in one statement:
  * the usual case costs one statement and one commit for each set of webhooks.
  *
- *   lock configs ──▶ settle (fenced) ──┬──▶ log the attempts, reset the failures of the configs
+ *   lock configs ──▶ settle (fenced) ──┬──▶ reset the failures of the configs
  *                                      └──▶ claim the lowest pending event of each config
  *
  * The statement sees only what was committed when it started. An event that is written while it runs has a wake-up, which may
@@ -59,22 +59,19 @@ export async function followAttempts(
     with input as (${input} ${fewRows(attempts.length)}),
     -- As in claims (claim.ts): waits for claims and records in progress, and reads the configs as they are afterwards.
     locked as (
-      select c.*, c.xmin as version, input.seq as settled_seq, input.fence, input.attempt, input.started_at,
+      select c.*, c.xmin as version, input.seq as settled_seq, input.fence, input.started_at,
         input.duration_ms, input.status, input.response_start, input.claim_id, input.is_last
       from input join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id
       order by c.task_id, c.id for update of c
     ),
     settled as (
       update deliveries d set state = 'delivered', settled_at = now(), deferred_reason = null, lease_until = null,
-        claim_id = null
+        claim_id = null, started_at = locked.started_at, duration_ms = locked.duration_ms, status = locked.status,
+        response_start = locked.response_start
       from locked
       where d.task_id = locked.task_id and d.config_id = locked.id and d.seq = locked.settled_seq
         and ${isPending} and d.fence = locked.fence and d.lease_until is not null
       returning locked.*
-    ),
-    logged as (
-      insert into delivery_attempts (task_id, config_id, seq, attempt, started_at, duration_ms, status, response_start)
-      select task_id, id, settled_seq, attempt, started_at, duration_ms, status, response_start from settled
     ),
     recovered as (
       update webhook_configs c set failures = 0 from settled

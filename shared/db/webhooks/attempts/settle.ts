@@ -104,6 +104,10 @@ export async function settleAttempts(
         thin = d.thin or coalesce(input.status = 413, false),
         lease_until = null,
         claim_id = null,
+        started_at = case when input.outcome = 'delivered' then input.started_at end,
+        duration_ms = case when input.outcome = 'delivered' then input.duration_ms end,
+        status = case when input.outcome = 'delivered' then input.status end,
+        response_start = case when input.outcome = 'delivered' then input.response_start end,
         -- Whole milliseconds, so that a wake-up for this time is not a fraction early.
         due_at = case when input.delay is null then d.due_at
           else date_trunc('milliseconds', now() + ${seconds(sql`input.delay`)}) end,
@@ -114,12 +118,12 @@ export async function settleAttempts(
         and ${isPending} and d.fence = input.fence and d.lease_until is not null
       returning input.*, d.due_at, config.ordered, config.version
     ),
-    -- The log of attempts, for the owner.
+    -- The log of attempts, for the owner (log.ts).
     logged as (
       insert into delivery_attempts
         (task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start)
       select task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start from settled
-      where outcome <> 'deferred'
+      where outcome not in ('delivered', 'deferred')
     ),
     -- An ordered config is written even if nothing changes, so that claims that waited find a new version.
     updated as (
