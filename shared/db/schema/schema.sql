@@ -112,7 +112,7 @@ create table deliveries (
   status integer,
   response_start text,
   PRIMARY KEY (task_id, config_id, seq)
-) with (fillfactor=80);
+) with (fillfactor=50);
 CREATE INDEX deliveries_by_time ON public.deliveries USING brin (started_at) WITH (pages_per_range='32', autosummarize='on');
 CREATE INDEX deliveries_pending ON public.deliveries USING btree (wakeup_at) WHERE (state = 'pending'::text);
 

@@ -466,8 +466,8 @@ const webhooks = [
   // One row for each event and config (invariant 6). fence and lease_until guard the one attempt in flight.
   // failures and due_at are the delivery's place in the retry schedule, and wakeup_at is when the reconciler
   // checks it. deferred_reason says why a pending delivery was last deferred instead of attempted. thin: the
-  // receiver refused the full body as too large. Half of the updates change no indexed column: the free part
-  // of each page takes them (heap-only tuples).
+  // receiver refused the full body as too large. Half of the updates are claims, which change no indexed column: half of
+  // each page is free for them (heap-only tuples).
   //
   //   started_at … response_start  the attempt that has delivered the event, which is the only one for most: see
   //                                webhooks/attempts/log.ts
@@ -493,7 +493,7 @@ const webhooks = [
     status integer,
     response_start text,
     primary key (task_id, config_id, seq)
-  ) with (fillfactor = 80)`,
+  ) with (fillfactor = 50)`,
   `create index deliveries_pending on deliveries (wakeup_at) where state = 'pending'`,
   // Attempts are written in the order of time, so an index of ranges of pages is enough for the same report. It takes a
   // few pages for millions of attempts, and next to nothing to write.
