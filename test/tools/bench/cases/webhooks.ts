@@ -69,26 +69,32 @@ async function compareWithFloor(
   return [measured.floor, measured.ours];
 }
 
-/** The good receivers get the same rate with and without the others. */
+/**
+ * The good receivers get the same rate with and without the others. With the others there are more tasks: a run in which all
+ * receivers answer shows what these cost alone.
+ */
 async function compareWithHanging(
   run: (more: Partial<WebhookJob>) => Promise<{ latencies: { p50: number; p99: number } }>,
 ): Promise<Figure[]> {
   const good = receivers - hanging;
-  const measure = async (all: number) => {
+  const measure = async (all: number, hang = 0) => {
     const rate = ratePerReceiver * all;
     const count = Math.ceil((tasks / 3) * (all / good));
-    return (await run({ count, rate, connections: 32, receivers: all, hanging: all - good })).latencies;
+    return (await run({ count, rate, connections: 32, receivers: all, hanging: hang })).latencies;
   };
   const alone: { p50: number; p99: number }[] = [];
+  const answering: { p50: number; p99: number }[] = [];
   const together: { p50: number; p99: number }[] = [];
   for (let round = 0; round < rounds; round++) {
     alone.push(await measure(good));
-    together.push(await measure(receivers));
+    answering.push(await measure(receivers));
+    together.push(await measure(receivers, hanging));
   }
   return (['p50', 'p99'] as const).flatMap((share) => {
     const of = (values: typeof alone) => median(values.map((value) => value[share]));
     return [
       ms(`40 good receivers alone, ${share}`, of(alone)),
+      ms(`50 receivers that all answer, ${share}`, of(answering)),
       ms(`the same next to 10 that hang, ${share}`, of(together), Math.ceil(13 * of(alone)) / 10),
     ];
   });
