@@ -171,19 +171,20 @@ async function readRows(db: Db, asOf: readonly AsOf[]): Promise<(Row | undefined
       seq: int(({ seq }) => seq),
       max_bytes: bigint(({ maxArtifactBytes }) => toStoredBytes(maxArtifactBytes)),
     })} ${fewRows(asOf.length)})
-    select input.task_id, input.seq, t.context_id, t.metadata, t.usage, ${childColumns}, latest.payload, size.fits,
-      case when size.fits then (select json_agg(a.artifact order by a.seq) ${whole})::text end as artifacts,
-      case when size.fits then (select json_agg(e.payload order by e.seq) ${chunk})::text end as chunks
+    select input.task_id, input.seq, t.context_id, t.metadata, t.usage, ${childColumns}, size.fits,
+      case when this.kind <> 'artifact' then this.payload else (
+        select e.payload from events e where e.task_id = input.task_id and e.seq <= input.seq and e.kind <> 'artifact'
+        order by e.seq desc limit 1
+      ) end as payload,
+      case when size.fits and size.artifacts > 0 then (select json_agg(a.artifact order by a.seq) ${whole})::text end as artifacts,
+      case when size.fits and size.chunks > 0 then (select json_agg(e.payload order by e.seq) ${chunk})::text end as chunks
     from input join tasks t on t.id = input.task_id
     join events this on this.task_id = input.task_id and this.seq = input.seq
+    -- Whether both together are small enough to read. Few tasks have both, so what is empty is not read again.
     cross join lateral (
-      select e.payload from events e where e.task_id = input.task_id and e.seq <= input.seq and e.kind <> 'artifact'
-      order by e.seq desc limit 1
-    ) latest
-    -- Whether both together are small enough to read.
-    cross join lateral (
-      select coalesce((select sum(octet_length(a.artifact::text)) ${whole}), 0)
-        + coalesce((select sum(octet_length(e.payload::text)) ${chunk}), 0) <= input.max_bytes as fits
+      select artifacts.bytes as artifacts, chunks.bytes as chunks, artifacts.bytes + chunks.bytes <= input.max_bytes as fits
+      from (select coalesce(sum(a.bytes), 0) as bytes ${whole}) artifacts,
+        (select coalesce(sum(octet_length(e.payload::text)), 0) as bytes ${chunk}) chunks
     ) size`.execute(db);
   const found = new Map(rows.map((row) => [toText(row.task_id, row.seq), row]));
   return asOf.map(({ taskId, seq }) => found.get(toText(taskId, seq)));
