@@ -53,7 +53,8 @@ describe('the image from source', () => {
       const { spec } = parse(readFileSync(path.join(dir, `${name}.yaml`), 'utf8'));
       const [container] = (name === 'migrate' ? spec.template.spec : spec).template.spec.containers;
       assert.match(container.image, /\/longhaul\/source@sha256:/);
-      assert.equal((await launch(container.args, node)).output, `${container.args.join('\n')}\n`);
+      const args = ['--max-semi-space-size=16', ...container.args];
+      assert.equal((await launch(container.args, node)).output, `${args.join('\n')}\n`);
       const service = name === 'grpc' ? 'api' : name === 'worker-push' ? 'worker' : name;
       assert.equal(container.args[0], `services/${service}/main.ts`);
     }

@@ -70,7 +70,7 @@ async function runServices(
 ): Promise<void> {
   const stack = await startStack(cleanup);
   const run = (command: string, port: string): RunningProcess =>
-    runNode(cleanup, [path.join(image, entrypoint[1] ?? ''), command], {
+    runNode(cleanup, [path.join(image, entrypoint.at(-1) ?? ''), command], {
       cwd: image,
       env: { ...stack.env, NODE_ENV: 'production', PORT: port, HOME: '/nonexistent' },
       ...(process.getuid?.() === 0 && { uid: user, gid: user }),

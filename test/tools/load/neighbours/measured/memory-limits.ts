@@ -31,9 +31,11 @@ export function readMemoryLimit(kind: ServiceKind): MemoryLimit {
   };
   const [{ args = [], env = [], resources }] = manifest.spec.template.spec.containers;
   const mib = parseMib(resources.limits.memory);
-  const inImage = /^ENV .*?\bNODE_OPTIONS="?([^"\n]*)/m.exec(read(images[kind]))?.[1];
-  const options = env.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? inImage ?? '';
-  const flags = [...options.split(/\s+/), ...args].filter((flag) => flag.startsWith('--'));
+  const inImage = /^ENTRYPOINT (.*)$/m.exec(read(images[kind]))?.[1] ?? '[]';
+  const options = env.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
+  const flags = [...(JSON.parse(inImage) as string[]), ...options.split(/\s+/), ...args].filter((flag) =>
+    flag.startsWith('--'),
+  );
   const hasHeapLimit = flags.some((flag) => flag.startsWith('--max-old-space-size'));
   // Without a flag, V8 gives the old generation half of the memory of the container.
   return { mib, nodeFlags: hasHeapLimit ? flags : [...flags, `--max-old-space-size=${mib / 2}`] };
