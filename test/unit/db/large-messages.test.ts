@@ -78,6 +78,9 @@ describe('createMessageJoiner', () => {
   test('passes on what it gets after a message of an impossible length', () => {
     const head = Buffer.from('HTTP/1.1 400 Bad Request\r\n');
     const taken = join([Buffer.concat([messages[0]!, head]), Buffer.from('more')]);
-    assert.equal(Buffer.concat(taken).toString('latin1').slice(messages[0]!.length), `${head}more`);
+    assert.equal(
+      Buffer.concat(taken).toString('latin1').slice(messages[0]!.length),
+      `${head.toString()}more`,
+    );
   });
 });

@@ -15,7 +15,7 @@ describe('JSON in pieces', () => {
     'surrogate pairs at all borders': `x${'🎉'.repeat(2 * piece)}`,
     'halves of surrogate pairs': `${'x'.repeat(piece - 1)}\ud83c${'x'.repeat(piece)}\udf89`,
     'control characters, quotes and backslashes': '\u0000"\\\n\u2028'.repeat(piece),
-    'other scripts': 'длинный 長い ยาว '.repeat(piece),
+    'other scripts': 'ещё 長い ยาว '.repeat(piece),
     'empty objects and arrays': [{}, [], { a: {} }, long],
     'many small values': Array.from({ length: 20_000 }, (_, at) => ({ at, even: at % 2 === 0 })),
     'large members in nested objects': { a: [{ b: long, c: undefined, d: [long, 1.5] }], [long]: 'name' },
@@ -45,8 +45,8 @@ describe('JSON in pieces', () => {
     const writer = new ByteWriter(4);
     writer.add('äbc');
     writer.truncate(2);
-    writer.add('def');
-    assert.equal(writer.view().toString(), 'ädef');
-    assert.equal(writer.view(2).toString(), 'def');
+    writer.add('-d');
+    assert.equal(writer.view().toString(), 'ä-d');
+    assert.equal(writer.view(2).toString(), '-d');
   });
 });
