@@ -50,3 +50,26 @@ describe('JSON in pieces', () => {
     assert.equal(writer.view(2).toString(), '-d');
   });
 });
+
+describe('JSON with many values', () => {
+  const nested = (value: unknown, depth: number): unknown =>
+    depth === 0 ? value : [nested(value, depth - 1), { a: depth }];
+  const many = Array.from({ length: 49_000 }, (_, at) => at);
+  const object = Object.fromEntries(many.map((at) => [`name${at}`, at]));
+
+  for (const [what, value] of Object.entries<unknown>({
+    'numbers in deep arrays': nested(many, 95),
+    'members of an object in deep arrays': nested(object, 95),
+    'large containers at each depth': Array.from({ length: 90 }).reduce<unknown>(
+      (inner) => ({ inner, numbers: many.slice(0, 500), text: long }),
+      [],
+    ),
+  })) {
+    test(`takes few pieces: ${what}`, () => {
+      const pieces = [...toJsonPieces(value)];
+      const expected = JSON.stringify(value);
+      assert.ok(pieces.join('') === expected, 'the JSON differs');
+      assert.ok(pieces.length <= 3 + 3 * (expected.length / piece), `${pieces.length} pieces`);
+    });
+  }
+});
