@@ -17,6 +17,7 @@ import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './attempts/claim-rows.ts';
+import { moveAttempts, restarted } from './attempts/log.ts';
 import { isPending } from './pending.ts';
 import { takeWebhookRequest } from './requests.ts';
 
@@ -133,8 +134,9 @@ async function deliverLast(
   existed: boolean,
 ): Promise<void> {
   await sql`
+    with ${moveAttempts(sql`d.task_id = ${taskId} and d.config_id = ${configId} and d.seq = ${seq} and not ${existed}`)}
     insert into deliveries as d (task_id, config_id, seq, wakeup_at) values (${taskId}, ${configId}, ${seq}, now())
-    on conflict (task_id, config_id, seq) do update set state = 'pending', settled_at = null
+    on conflict (task_id, config_id, seq) do update set ${restarted}
       where not (${existed} and d.state = 'delivered')`.execute(trx);
 }
 

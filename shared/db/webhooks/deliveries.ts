@@ -14,7 +14,7 @@ import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './attempts/claim-rows.ts';
-import { moveAttempts, selectAttempts } from './attempts/log.ts';
+import { moveAttempts, restarted, selectAttempts } from './attempts/log.ts';
 import { isPending } from './pending.ts';
 import { hasWebhookConfig, lockGate, wakePendingDeliveries, type WebhookCallOptions } from './configs.ts';
 import type { DeferralReason } from './attempts/settle.ts';
@@ -125,13 +125,11 @@ export async function redeliver(
 ): Promise<Redelivery> {
   return changeDeliveries(db, options, caller, key, async (trx, { ordered }) => {
     const restart = async (condition: RawBuilder<unknown>) => {
-      const restarted = sql`d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${condition}`;
+      const chosen = sql`d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${condition}`;
       const { numAffectedRows } = await sql`
-        with ${moveAttempts(restarted)}
-        update deliveries d set state = 'pending', settled_at = null, failures = 0, due_at = now(),
-          thin = false, deferred_reason = null, started_at = null, duration_ms = null, status = null,
-          response_start = null
-        where ${restarted}`.execute(trx);
+        with ${moveAttempts(chosen)}
+        update deliveries d set ${restarted}, failures = 0, due_at = now(), thin = false, deferred_reason = null
+        where ${chosen}`.execute(trx);
       return Number(numAffectedRows ?? 0n);
     };
     const count = await restart(

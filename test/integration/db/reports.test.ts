@@ -24,9 +24,14 @@ test('reports of webhooks and outcomes read no large table whole', async () => {
      config as (
        insert into webhook_configs (task_id, id, tenant, owner, url, events, protocol_version)
        select md5(i::text)::uuid, 'c', '', 'ada', 'https://example.com/', 'all', '1.0' from generate_series(20000, 1, -1) i
+     ),
+     delivery as (
+       insert into deliveries (task_id, config_id, seq, wakeup_at, state, attempts, started_at, duration_ms, status)
+       select md5(i::text)::uuid, 'c', 1, now(), 'delivered', 2, now() - i * interval '1 minute', 1, 200
+       from generate_series(20000, 1, -1) i
      )
      insert into delivery_attempts (task_id, config_id, seq, attempt, started_at, duration_ms, status)
-     select md5(i::text)::uuid, 'c', 1, 1, now() - i * interval '1 minute', 1, 200 from generate_series(20000, 1, -1) i`,
+     select md5(i::text)::uuid, 'c', 1, 1, now() - i * interval '1 minute', 1, 500 from generate_series(20000, 1, -1) i`,
   );
   await pool.query('vacuum analyze');
   const queries: CompiledQuery[] = [];
@@ -37,17 +42,13 @@ test('reports of webhooks and outcomes read no large table whole', async () => {
   const stats = await readDeliveryStats(db, 1);
   assert.deepEqual(
     stats.hosts.map(({ host, attempts }) => [host, attempts]),
-    [['example.com', 59]],
+    [['example.com', 118]],
   );
   assert.deepEqual(await countOutcomes(db, 3_600), [{ release: 'v1', ended: 59, failed: 0 }]);
   assert.equal(queries.length, 3);
   for (const { sql, parameters } of queries) {
     const { rows } = await pool.query(`explain (format json) ${sql}`, [...parameters]);
     const plan = rows[0]['QUERY PLAN'][0].Plan as QueryPlan;
-    assert.deepEqual(
-      findScans(plan).filter((table) => table !== 'deliveries'),
-      [],
-      sql,
-    );
+    assert.deepEqual(findScans(plan), [], sql);
   }
 });

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sql } from 'kysely';
 import { Client } from 'pg';
-import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
+import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
 import type { AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';
 import { createQueues, queueOptions as options } from '../../support/webhooks/queues.ts';
-import { caller, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();
@@ -63,6 +63,31 @@ describe('records', () => {
         [1, 3],
       ],
     );
+    assert.equal(new Set(attempts.map(({ started_at }) => started_at.getTime())).size, 3);
+  });
+
+  test('keep the attempt of a config that is deleted and created again', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const webhook = webhookTo('https://example.com/', { events: 'all', ordered: true });
+    const task = await startTask(db, undefined, webhook);
+    await task.claim();
+    await task.end('TASK_STATE_COMPLETED');
+    const { taskId } = task;
+    const deliver = async () => {
+      const delivery = await claimOne(dispatcher, taskId);
+      await dispatcher.record(delivery, { kind: 'delivered' });
+      return delivery.seq;
+    };
+    while ((await readStates(db, taskId)).some(([, state]) => state === 'pending')) await deliver();
+    const before = await readAttempts(db, taskId);
+    await deleteWebhookConfig(db, caller, taskId, 'hook');
+    await putWebhookConfig(db, options, caller, taskId, webhook);
+    assert.deepEqual(await readAttempts(db, taskId), before);
+    const last = await deliver();
+    const after = await readAttempts(db, taskId);
+    assert.deepEqual(after.slice(0, -1), before);
+    const { seq, attempt } = after.at(-1)!;
+    assert.deepEqual([seq, attempt], [last, 2]);
   });
 
   test('fail nothing of a config that was enabled again meanwhile', { timeout }, async () => {
