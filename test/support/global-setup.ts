@@ -36,7 +36,8 @@ async function fillCompileCache(directory: string): Promise<void> {
   const code = `await Promise.all(${JSON.stringify(urls)}.map((url) => import(url)));`;
   const env = { ...process.env, NODE_COMPILE_CACHE: directory };
   const child = spawn(process.execPath, ['--input-type=module', '--eval', code], { env, stdio: 'inherit' });
-  await once(child, 'exit');
+  const [status] = (await once(child, 'exit')) as [number | null];
+  if (status !== 0) throw new Error('the code of the services could not be compiled');
 }
 
 export async function globalTeardown(): Promise<void> {

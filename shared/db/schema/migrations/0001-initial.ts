@@ -495,11 +495,11 @@ const webhooks = [
     primary key (task_id, config_id, seq)
   ) with (fillfactor = 50)`,
   `create index deliveries_pending on deliveries (wakeup_at) where state = 'pending'`,
-  // Attempts are written in the order of time, so an index of ranges of pages is enough for the same report. It takes a
-  // few pages for millions of attempts, and next to nothing to write.
+  // For the report of attempts by host. Attempts are written in the order of time, so an index of ranges of pages is enough. It
+  // takes a few pages for millions of attempts, and next to nothing to write.
   `create index deliveries_by_time on deliveries using brin (started_at) with (pages_per_range = 32, autosummarize = on)`,
 
-  // Attempts that have not delivered their event.
+  // The other attempts: those that failed, and those of an event that is delivered again.
   `create table delivery_attempts (
     task_id uuid not null,
     config_id text not null,
