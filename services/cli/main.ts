@@ -7,6 +7,11 @@ if (major < 22 || (major === 22 && minor < 19)) {
   console.error(`longhaul needs Node.js 22.19 or newer: this is ${process.version}.`);
   process.exit(78);
 }
+// The reader of a pipe may leave early, as head does. The status is that of a program that SIGPIPE ends.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(141);
+});
 // Starts three times as fast from the second time on.
 module.enableCompileCache();
 const { createProgram } = await import('./program.ts');

@@ -1,5 +1,9 @@
 /** The output of commands for lists. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text as readText } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { describe, test } from 'node:test';
 import { printRows } from '#services/cli/output/terminal.ts';
 
@@ -19,4 +23,12 @@ describe('a list', () => {
       assert.deepEqual(texts, expected);
     });
   }
+});
+
+test('the program ends without a message when the reader of its pipe has left', async () => {
+  const main = fileURLToPath(new URL('../../../services/cli/main.ts', import.meta.url));
+  const child = spawn(process.execPath, [main, 'completion', 'bash'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  const [errors, [status]] = await Promise.all([readText(child.stderr), once(child, 'exit')]);
+  assert.deepEqual([errors, status], ['', 141]);
 });
