@@ -48,6 +48,27 @@ describe('a large message', () => {
     });
   }
 
+  test('is the same with any configuration that does not change its task', async () => {
+    const parts: Part[] = [{ text }];
+    const { json } = writeParts(parts);
+    const large = await writeLargeParts(parts, () => Promise.resolve());
+    const withConfiguration = (configuration?: object) =>
+      ({ ...request, configuration }) as unknown as SendMessageRequest;
+    const hash = hashRequest(toMessage(parts), json, withConfiguration());
+    for (const configuration of [
+      {},
+      { returnImmediately: true },
+      { historyLength: 3 },
+      { acceptedOutputModes: [] },
+    ]) {
+      const same = withConfiguration({ acceptedOutputModes: [], returnImmediately: false, ...configuration });
+      assert.equal(hashRequest(toMessage(parts), json, same), hash, JSON.stringify(configuration));
+      assert.equal(await hashLargeRequest(toMessage(parts), large, same, () => Promise.resolve()), hash);
+    }
+    const other = withConfiguration({ acceptedOutputModes: ['text/plain'] });
+    assert.notEqual(hashRequest(toMessage(parts), json, other), hash);
+  });
+
   test('is measured with its envelope', async () => {
     const parts: Part[] = [{ text: 'ä' }];
     const message = toMessage(parts);

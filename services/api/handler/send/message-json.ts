@@ -80,8 +80,10 @@ export async function hashLargeRequest(
 }
 
 function toHashedText(message: Message, request: SendMessageRequest): string {
-  const configuration = request.configuration && {
-    ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),
+  // Without a configuration as with an empty one.
+  const configuration = {
+    ...(request.configuration &&
+      (SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>)),
     returnImmediately: undefined,
     historyLength: undefined,
   };
