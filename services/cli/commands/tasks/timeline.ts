@@ -68,7 +68,7 @@ function listEvents({ events, deliveries }: Timeline): Row[] {
     }),
     ...deliveries.map(({ webhook, event, state, attempts, createdAt, settledAt, dueAt }): Row => {
       const due = dueAt === undefined ? '' : `, due ${dueAt}`;
-      const detail = `${webhook}: ${state} after ${attempts} attempts${due}`;
+      const detail = `${webhook}: ${state} after ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}${due}`;
       return [
         createdAt,
         event < 0 ? 'webhook test' : `webhook of event ${event}`,
