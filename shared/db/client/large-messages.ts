@@ -107,7 +107,7 @@ export function createMessageJoiner(take: Take): Take {
   };
 }
 
-/** Frees memory that nothing else uses, instead of leaving it to a collection. Small buffers share a pool of Node's. */
+/** Frees memory that nothing else uses, instead of leaving it to a collection. */
 function free({ buffer }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
