@@ -5,7 +5,7 @@
  */
 
 /** JSON as text, or as its bytes in UTF-8. PostgreSQL accepts both as a parameter of the type `json`. */
-export type Json = string | Buffer;
+export type JsonText = string | Buffer;
 
 /** Characters of a piece. Escaped, it may be six times as long. */
 const pieceChars = 16 * 1024;

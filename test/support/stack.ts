@@ -40,6 +40,8 @@ export interface Stack {
   readonly cloudTasks: CloudTasksEmulator;
   readonly apiUrl: string;
   readonly env: Record<string, string>;
+  /** Starts the process of a service. */
+  launch(kind: ServiceKind, env?: Record<string, string>): Promise<RunningProcess>;
   /** Starts a service and resolves when it is ready. */
   start(kind: ServiceKind, env?: Record<string, string>): Promise<RunningService>;
   /** Resolves when the api accepts messages: a worker has stored the definition of the agent. */
@@ -141,13 +143,16 @@ export async function startStack(
     cloudTasks: tasks,
     apiUrl,
     env,
-    start: async (kind, more = {}) => {
+    launch: async (kind, more = {}) => {
       // The migration stores it in production.
       if (kind === 'api') await storeDefinition({ ...env, ...more });
       const ports: Record<ServiceKind, number> = { api: port, dispatcher: dispatcherPort, worker: 0 };
-      const running = runNode(t, [`services/${kind}/main.ts`], {
+      return runNode(t, [`services/${kind}/main.ts`], {
         env: { ...env, ...getRole(kind), PORT: String(ports[kind]), ...more },
       });
+    },
+    start: async (kind, more) => {
+      const running = await stack.launch(kind, more);
       const [, address = ''] = await running.line(/"address":"([^"]+)".*"message":"ready"/);
       return {
         running,

@@ -14,7 +14,7 @@ const dataRow = 'D'.charCodeAt(0);
 
 /** A server that is not PostgreSQL may name any length. After a longer message, pg collects those of the connection. */
 const maxMessageBytes = 64 * 1024 * 1024;
-/** Smaller buffers are left to V8, and may share their memory with others. */
+/** Smaller buffers are left to V8. */
 const minFreedBytes = 64 * 1024;
 
 type Take = (messages: Buffer) => void;
@@ -40,7 +40,7 @@ export class LargeMessageClient extends Client {
     const send = connection._send.bind(connection);
     connection._send = (message) => {
       const { stream } = connection;
-      if (message.length < minFreedBytes || !stream.writable) return send(message);
+      if (!isFreed(message) || !stream.writable) return send(message);
       // pg has allocated the buffer for this message. After an error, the socket may still have it.
       return stream.write(message, (error) => {
         if (error === null || error === undefined) free(message);
@@ -77,7 +77,7 @@ export function createMessageJoiner(take: Take): Take {
       const isWhole = received === message.length;
       if (isWhole) take(message);
       // Only the strings of a row leave this buffer: pg makes them at once.
-      if (isWhole && message[0] === dataRow && message.length >= minFreedBytes) free(message);
+      if (isWhole && message[0] === dataRow && isFreed(message)) free(message);
       if (isWhole) message = undefined;
       if (offset === data.length) {
         // The stream has allocated it for this chunk.
@@ -105,6 +105,11 @@ export function createMessageJoiner(take: Take): Take {
     if (message === undefined && offset < chunk.length) head = chunk.subarray(offset);
     if (offset > start) take(chunk.subarray(start, offset));
   };
+}
+
+/** Buffers that are shorter than half of Node's pool share its memory. */
+function isFreed({ length }: Buffer): boolean {
+  return length >= Math.max(minFreedBytes, Buffer.poolSize / 2);
 }
 
 /** Frees memory that nothing else uses, instead of leaving it to a collection. */

@@ -15,7 +15,7 @@ import {
   type DataKey,
 } from '../../crypto/content-cipher.ts';
 import { LeaseLostError } from '../../domain/errors.ts';
-import type { Json } from '../../runtime/json-bytes.ts';
+import type { JsonText } from '../../runtime/json-bytes.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import type { ContentKeys } from './keys.ts';
 
@@ -39,7 +39,7 @@ export interface ContentRow {
 /** Encrypts contents of the rows that it was created for. Null and undefined stay what they are. */
 export interface Sealer {
   /** @param clear fields that statements look for */
-  json<T extends Json | null | undefined>(
+  json<T extends JsonText | null | undefined>(
     kind: ContentKind,
     taskId: string,
     text: T,
@@ -79,7 +79,7 @@ async function toSealer(
     if (key !== undefined) found.set(row.taskId, key);
   };
   await Promise.all(rows.map(load));
-  const seal = (kind: ContentKind, taskId: string, text: Json): string => {
+  const seal = (kind: ContentKind, taskId: string, text: JsonText): string => {
     const key = found.get(taskId);
     if (key === undefined) throw new LeaseLostError(`task ${taskId} was removed`);
     return `1.${key.id}.${encryptContent(key, { kind, taskId }, text).toString('base64url')}`;

@@ -3,10 +3,10 @@
  * of the same task that replace each other, such as a growing artifact, are counted each time that they are
  * written.
  */
-import type { Json } from '../../runtime/json-bytes.ts';
+import type { JsonText } from '../../runtime/json-bytes.ts';
 
 export function countTaskBytes(
-  task: { message: Json; metadata: string | null; acceptedOutputModes: string | null; event: string },
+  task: { message: JsonText; metadata: string | null; acceptedOutputModes: string | null; event: string },
   /** The size of the message, if it is known. */
   messageBytes: number = Buffer.byteLength(task.message),
 ): number {
@@ -14,7 +14,7 @@ export function countTaskBytes(
 }
 
 export function countFollowUpBytes(followUp: {
-  message: Json;
+  message: JsonText;
   /** The size of the message, if it is known. */
   messageBytes?: number;
   acceptedOutputModes: string | null;
@@ -37,6 +37,6 @@ export function countWriteBytes({ events = [], steps = [], finish }: WrittenCont
   return bytes;
 }
 
-function count(text: Json | null | undefined): number {
+function count(text: JsonText | null | undefined): number {
   return text === null || text === undefined ? 0 : Buffer.byteLength(text);
 }

@@ -4,7 +4,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
-import type { Json } from '../../runtime/json-bytes.ts';
+import type { JsonText } from '../../runtime/json-bytes.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { runLargeStatement } from '../client/large-statements.ts';
@@ -51,7 +51,7 @@ export interface NewTask {
   /**
    * JSON of the message, the request's metadata, the accepted output modes, and the first event's payload.
    */
-  message: Json;
+  message: JsonText;
   metadata: string | null;
   acceptedOutputModes: string | null;
   event: string;

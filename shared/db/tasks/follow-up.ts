@@ -2,7 +2,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
-import type { Json } from '../../runtime/json-bytes.ts';
+import type { JsonText } from '../../runtime/json-bytes.ts';
 import { largeWork, minLargeBytes } from '../../runtime/large-work.ts';
 import { nextStatusAt, seconds } from '../client/fragments.ts';
 import { runLargeStatement } from '../client/large-statements.ts';
@@ -20,7 +20,7 @@ export interface FollowUp {
   messageId: string;
   requestHash: string;
   /** JSON of the message and of the accepted output modes. */
-  message: Json;
+  message: JsonText;
   /** The size of the message as UTF-8, if it is known. */
   messageBytes?: number;
   acceptedOutputModes: string | null;

@@ -44,7 +44,9 @@ async function startDoomed(
   passage = 1,
   env: Record<string, string> = {},
 ) {
-  const { running } = await stack.start(kind, { ...env, FAULT_POINT: `${point}:${passage}` });
+  const running = await stack.launch(kind, { ...env, FAULT_POINT: `${point}:${passage}` });
+  // It may die before that, because of what an earlier process has left.
+  await running.line(/"message":"ready"/).catch(() => undefined);
   return {
     died: async () => {
       assert.equal((await running.exited).signal, 'SIGKILL', running.output());

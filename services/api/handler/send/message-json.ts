@@ -6,7 +6,7 @@ import { createHash, hash } from 'node:crypto';
 import { SendMessageConfiguration, type SendMessageRequest } from '@a2a-js/sdk';
 import type { Message, Part } from '#shared/domain/message.ts';
 import { measure } from '#shared/domain/sizes.ts';
-import { ByteWriter, toJsonPieces, type Json } from '#shared/runtime/json-bytes.ts';
+import { ByteWriter, toJsonPieces, type JsonText } from '#shared/runtime/json-bytes.ts';
 import { checkMessageSize } from '../validate/message.ts';
 
 /** The parts of a message as JSON, and their size as UTF-8. */
@@ -99,7 +99,7 @@ export function writeMessage(
   message: Message,
   parts: PartsJson | LargePartsJson,
   maxBytes: number,
-): { json: Json; bytes: number } {
+): { json: JsonText; bytes: number } {
   const rest = JSON.stringify({ ...message, parts: undefined });
   if ('writer' in parts) {
     const { writer, end } = parts;

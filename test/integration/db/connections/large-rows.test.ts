@@ -76,6 +76,21 @@ describe('large values of statements', () => {
     await waitUntilFreed(before);
   });
 
+  test('leave the memory that they share with other buffers', async () => {
+    const { poolSize } = Buffer;
+    Buffer.poolSize = 1024 * 1024;
+    try {
+      const text = 'x'.repeat(100_000);
+      // The pool of this size begins after what is left of the one before.
+      const others = Array.from({ length: 100 }, () => Buffer.allocUnsafe(1_000).fill(7));
+      const { rows } = await sql`select ${text}::text as text`.execute(db);
+      assert.deepEqual(rows, [{ text }]);
+      assert.ok(others.every((bytes) => bytes.length === 1_000 && bytes.every((byte) => byte === 7)));
+    } finally {
+      Buffer.poolSize = poolSize;
+    }
+  });
+
   test('are complete, several at the same time', async () => {
     const send = async (n: number): Promise<unknown> => {
       const text = `é😀${n}`.repeat(400_000);
