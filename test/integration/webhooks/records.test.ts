@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 import { Client } from 'pg';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
+import { listOwnWebhooks } from '#shared/db/webhooks/health.ts';
 import type { AttemptOutcome } from '#shared/db/webhooks/attempts/settle.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';
@@ -89,6 +90,25 @@ describe('records', () => {
     const { seq, attempt } = after.at(-1)!;
     assert.deepEqual([seq, attempt], [last, 2]);
   });
+
+  test(
+    'show the attempt at the newest event as the last one, before a backlog as well',
+    { timeout },
+    async () => {
+      const taskId = await startQueue(true);
+      const insert = (from: number, to: number, delivered: boolean) =>
+        sql`
+        insert into deliveries (task_id, config_id, seq, wakeup_at, state, attempts, started_at, duration_ms, status)
+        select ${taskId}, 'hook', seq, now(), ${delivered ? 'delivered' : 'pending'}, 1,
+          case when ${delivered} then now() end, 1, 200
+        from generate_series(${from}::int, ${to}::int) seq`.execute(db);
+      await insert(101, 1300, true);
+      await insert(1301, 2200, false);
+      const filter = { health: ['ok', 'disabled'], taskId } as const;
+      const { webhooks } = await listOwnWebhooks(db, caller, filter, { size: 1 });
+      assert.equal(webhooks[0]?.lastAttempt?.event, 1300);
+    },
+  );
 
   test('fail nothing of a config that was enabled again meanwhile', { timeout }, async () => {
     const dispatcher = startDispatcher();
