@@ -81,7 +81,7 @@ describe('large values of statements', () => {
     Buffer.poolSize = 1024 * 1024;
     try {
       const text = 'x'.repeat(100_000);
-      // The pool of this size begins after what is left of the one before.
+      // A pool of this size starts after what is left of the one before.
       const others = Array.from({ length: 100 }, () => Buffer.allocUnsafe(1_000).fill(7));
       const { rows } = await sql`select ${text}::text as text`.execute(db);
       assert.deepEqual(rows, [{ text }]);
