@@ -1,7 +1,8 @@
 /**
  * `npm run load -- neighbours`: one scenario for each hostile owner, and one with all of them. Options:
  *
- *   --rows 1,6,all       only these scenarios. `ordinary` is an owner that does nothing wrong, for comparison
+ *   --rows 1,6+7,all     only these scenarios; `6+7`: these rows together. `ordinary` is an owner that does nothing wrong, for
+ *                        comparison
  *   --seconds 30         duration of a hostile phase; some rows, and all together, take twice as long
  *   --burn 0.5           first a scenario whose hostile process sends nothing, and uses so much of one core
  *   --rate 10            starts of each operation of the measured owner, per second
@@ -65,7 +66,9 @@ function readOptions(args: readonly string[]) {
     if (!(seconds > 0 && rate > 0)) throw new Error('--seconds and --rate must be numbers above 0');
     if (!(burn >= 0 && burn < 1)) throw new Error('--burn must be a number from 0 to below 1');
     return {
-      scenarios: values.rows.split(',').map((row) => (row === 'all' ? allRows : [readRow(row)])),
+      scenarios: values.rows
+        .split(',')
+        .map((rows) => (rows === 'all' ? allRows : rows.split('+').map(readRow))),
       seconds,
       rate,
       burn,

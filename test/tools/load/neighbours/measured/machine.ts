@@ -23,10 +23,12 @@ export function createMachineMeter(): () => MachineUsage {
   return () => {
     const now = read();
     const perTick = 1000 / ticksPerSecond / (now.at - before.at);
+    // The ticks of a process that has ended are among those of its parent, so they are not counted by process.
     let postgres = 0;
+    for (const { ticks } of now.postgres.values()) postgres += ticks;
+    for (const { ticks } of before.postgres.values()) postgres -= ticks;
     let waitedMs = 0;
     for (const [pid, used] of now.postgres) {
-      postgres += used.ticks - (before.postgres.get(pid)?.ticks ?? 0);
       waitedMs += used.waitedMs - (before.postgres.get(pid)?.waitedMs ?? 0);
     }
     const usage = {
