@@ -1,10 +1,13 @@
 /**
  * Makes work that occupies the event loop for long wait for its turn: parsing, hashing, serialising, encrypting and sending
  * large JSON. Only one piece runs at a time, and after it the event loop is free of such work for twice as long as the piece
- * took, so that large requests get a third of it together. A small request crosses the loop several times, and would otherwise
- * wait for a piece each time. Callers take turns, so that a caller with many large requests does not delay the only one of
- * another.
+ * took, so that large requests get a third of it together. If small work waits for the loop nevertheless, because of other
+ * requests or other processes, large requests get less, down to a twentieth. A small request crosses the loop several times, and
+ * would otherwise wait for a piece each time. Callers take turns, so that a caller with many large requests does not delay the
+ * only one of another.
  */
+
+import { LoopWait, loopWait } from './loop-wait.ts';
 
 /** Smaller content takes a millisecond or two, and starts at once. In bytes. */
 export const minLargeBytes = 64 * 1024;
@@ -13,20 +16,25 @@ export const minLargeBytes = 64 * 1024;
 const pieceBytes = 256 * 1024;
 
 /** The rest after a piece, as a multiple of its duration. */
-const restFactor = 2;
+const minRestFactor = 2;
+const maxRestFactor = 20;
+/** The factor for each millisecond that small work waits for the event loop: alone in a process, it waits about 0.05 ms. */
+const restFactorPerMs = 40;
 /** A longer piece was interrupted by something else, such as a pause of the machine. */
-const maxRestMs = 200;
+const maxPieceMs = 100;
 
 export class LargeWork {
   /** Pieces that wait, by caller. The first caller is next. */
   readonly #waiting = new Map<string, (() => void)[]>();
   readonly #now: () => number;
+  readonly #loopWait: LoopWait;
   #isBusy = false;
   #restsUntil = 0;
 
   /** @param now a monotonic clock in milliseconds */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number = () => performance.now(), wait = new LoopWait(now)) {
     this.#now = now;
+    this.#loopWait = wait;
   }
 
   /**
@@ -50,7 +58,8 @@ export class LargeWork {
   }
 
   #restAfter(endedAt: number, ms: number): void {
-    this.#restsUntil = Math.max(this.#restsUntil, endedAt + Math.min(restFactor * ms, maxRestMs));
+    const factor = Math.min(Math.max(minRestFactor, restFactorPerMs * this.#loopWait.read()), maxRestFactor);
+    this.#restsUntil = Math.max(this.#restsUntil, endedAt + factor * Math.min(ms, maxPieceMs));
   }
 
   /**
@@ -85,11 +94,13 @@ export class LargeWork {
     this.#waiting.delete(name);
     if (pieces.length > 0) this.#waiting.set(name, pieces);
     const startedAt = this.#now();
+    this.#loopWait.exclude();
     resolve?.();
     // The piece, and all that follows it without waiting, has run before the next iteration. A busy iteration counts as
     // part of the piece: large work yields to others.
     setImmediate(() => {
       const endedAt = this.#now();
+      this.#loopWait.include();
       this.#restAfter(endedAt, endedAt - startedAt);
       this.#isBusy = false;
       this.#schedule();
@@ -98,4 +109,4 @@ export class LargeWork {
 }
 
 /** That of this process, which has one event loop. */
-export const largeWork = new LargeWork();
+export const largeWork = new LargeWork(undefined, loopWait);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { LargeWork } from '#shared/runtime/large-work.ts';
+import { LoopWait } from '#shared/runtime/loop-wait.ts';
 
 describe('large work', () => {
   test('starts one piece in each iteration of the event loop', async () => {
@@ -45,12 +46,43 @@ describe('large work', () => {
     });
   }
 
+  for (const [waitMs, factor] of [
+    [0.01, 2],
+    [0.2, 8],
+    [30, 20],
+  ] as const) {
+    test(`rests ${factor} times as long as a piece took if small work waits ${waitMs} ms`, async (t) => {
+      const wait = new LoopWait();
+      t.mock.method(wait, 'read', () => waitMs);
+      const work = new LargeWork(undefined, wait);
+      const startedAt = performance.now();
+      work.count(10);
+      await work.start('a');
+      const restMs = performance.now() - startedAt;
+      assert.ok(restMs >= 10 * factor - 2, String(restMs));
+    });
+  }
+
+  test('does not measure the waits that its own pieces cause', async (t) => {
+    const wait = new LoopWait();
+    const events: string[] = [];
+    for (const name of ['exclude', 'include'] as const) t.mock.method(wait, name, () => events.push(name));
+    const work = new LargeWork(undefined, wait);
+    for (let n = 0; n < 2; n++) {
+      await work.start('a');
+      await Promise.resolve();
+      events.push('piece');
+    }
+    await new Promise(setImmediate);
+    assert.deepEqual(events, ['exclude', 'piece', 'include', 'exclude', 'piece', 'include']);
+  });
+
   test('rests after work that did not wait as after a piece', async () => {
     const work = new LargeWork();
     const startedAt = performance.now();
     work.count(20);
     await work.start('a');
-    assert.ok(performance.now() - startedAt >= 39, String(performance.now() - startedAt));
+    assert.ok(performance.now() - startedAt >= 38, String(performance.now() - startedAt));
   });
 
   test('processes many small items together, and as few pieces as their size requires', async (t) => {
