@@ -9,7 +9,7 @@ const worker = readDockerfile('Dockerfile.worker');
 describe('images', () => {
   test('run node as process 1, unprivileged, on port 8080', () => {
     for (const spec of [api, worker]) {
-      assert.deepEqual(spec.entrypoint, ['node', '--max-semi-space-size=16']);
+      assert.deepEqual(spec.entrypoint, ['node', '--max-semi-space-size=16', '--single-threaded-gc']);
       assert.deepEqual(spec.env, {
         NODE_ENV: 'production',
         PORT: '8080',

@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
+import { readDockerfile } from '../../support/deploy/image.ts';
 import { manifestNames, projectDir } from '../../support/deploy/project.ts';
 import { dryRun, run } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
@@ -53,7 +54,8 @@ describe('the image from source', () => {
       const { spec } = parse(readFileSync(path.join(dir, `${name}.yaml`), 'utf8'));
       const [container] = (name === 'migrate' ? spec.template.spec : spec).template.spec.containers;
       assert.match(container.image, /\/longhaul\/source@sha256:/);
-      const args = ['--max-semi-space-size=16', ...container.args];
+      const [, ...flags] = readDockerfile('Dockerfile.api').entrypoint;
+      const args = [...flags, ...container.args];
       assert.equal((await launch(container.args, node)).output, `${args.join('\n')}\n`);
       const service = name === 'grpc' ? 'api' : name === 'worker-push' ? 'worker' : name;
       assert.equal(container.args[0], `services/${service}/main.ts`);
