@@ -7,7 +7,7 @@
  * only one of another.
  */
 
-import { LoopWait, loopWait } from './loop-wait.ts';
+import { LoopWait } from './loop-wait.ts';
 
 /** Smaller content takes a millisecond or two, and starts at once. In bytes. */
 export const minLargeBytes = 64 * 1024;
@@ -82,7 +82,8 @@ export class LargeWork {
     if (this.#isBusy || this.#waiting.size === 0) return;
     this.#isBusy = true;
     const restMs = this.#restsUntil - this.#now();
-    if (restMs > 1) setTimeout(() => this.#startNext(), restMs);
+    // Timers count whole milliseconds, and drop fractions.
+    if (restMs > 1) setTimeout(() => this.#startNext(), Math.ceil(restMs));
     else setImmediate(() => this.#startNext());
   }
 
@@ -109,4 +110,4 @@ export class LargeWork {
 }
 
 /** That of this process, which has one event loop. */
-export const largeWork = new LargeWork(undefined, loopWait);
+export const largeWork = new LargeWork();

@@ -73,6 +73,3 @@ export class LoopWait {
     this.#squares = 0;
   }
 }
-
-/** That of this process. */
-export const loopWait = new LoopWait();
