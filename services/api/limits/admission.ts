@@ -1,5 +1,5 @@
 /**
- * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
+ * Admits calls: authenticates the caller, applies its rate limit, and lets callers take turns. All bindings share it. Over HTTP it
  * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/,
  * /callbacks/ (whose URLs contain a secret), /gemini/webhooks (which Google signs), /openapi.json and /console (without any
  * content of callers) and / (which leads there). A route that is added later is protected by default. It runs before the body or the
@@ -20,6 +20,7 @@ import type { AuthFailures } from './auth-failures.ts';
 import { toAddressKey } from './client-address.ts';
 import { hasBody, leaveUnread } from '../http/unread-body.ts';
 import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
+import { FairStarts } from './fair-starts.ts';
 import type { Receipt, Receiving } from './receiving.ts';
 import { countRefusal } from './refusals.ts';
 import { minChargedBytes, type ByteRates } from '#shared/runtime/byte-rates.ts';
@@ -41,7 +42,11 @@ export interface AdmissionParts {
   log: Logger;
 }
 
+/** Requests that are admitted in one iteration of the event loop. Callers take turns. */
+const startsPerIteration = 16;
+
 export function createAdmission({ authenticate, failures, buckets, byteRates, log }: AdmissionParts): Admit {
+  const starts = new FairStarts<string>({ perIteration: startsPerIteration });
   return async (headers, getAddress) => {
     try {
       failures.check(headers, getAddress);
@@ -60,7 +65,6 @@ export function createAdmission({ authenticate, failures, buckets, byteRates, lo
       throw error;
     }
     if (caller.isAuthenticated) failures.recordSuccess(headers, caller);
-    if (buckets === undefined && byteRates === undefined) return caller;
     const key = getLimitKey(caller, getAddress);
     const wait = buckets?.take(key) ?? 0;
     if (wait > 0) {
@@ -68,12 +72,15 @@ export function createAdmission({ authenticate, failures, buckets, byteRates, lo
       throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
     }
     const byteWait = byteRates?.check(key) ?? 0;
-    if (byteWait === 0) return caller;
-    countRefusal('byte_rate');
-    throw new TooManyRequestsError(
-      `Too many bytes were sent or requested: try again in ${byteWait} s`,
-      byteWait,
-    );
+    if (byteWait > 0) {
+      countRefusal('byte_rate');
+      throw new TooManyRequestsError(
+        `Too many bytes were sent or requested: try again in ${byteWait} s`,
+        byteWait,
+      );
+    }
+    await new Promise<void>((resolve) => starts.add(key, { start: resolve }));
+    return caller;
   };
 }
 

@@ -3,14 +3,13 @@ import ipaddr from 'ipaddr.js';
 import type { RequestHeaders } from '../auth/caller.ts';
 
 /**
- * Returns the address of the client of a gRPC call: that of the peer or, behind trusted proxies, the entry of
+ * Returns the address of the client of a gRPC call: that of the connection or, behind trusted proxies, the entry of
  * `X-Forwarded-For` that the farthest of them has added. Fastify does the same for HTTP.
  *
- * @param peer `address:port` of the connection
+ * @param nearest address of the connection
  * @param trustedProxies number of proxies in front, counted from the nearest
  */
-export function getClientAddress(peer: string, headers: RequestHeaders, trustedProxies: number): string {
-  const nearest = peer.replace(/:\d+$/, '');
+export function getClientAddress(nearest: string, headers: RequestHeaders, trustedProxies: number): string {
   if (trustedProxies === 0) return nearest;
   const forwarded = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',').reverse();
   const hops = [nearest, ...forwarded.map((entry) => entry.trim()).filter((entry) => entry !== '')];

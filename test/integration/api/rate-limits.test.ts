@@ -39,6 +39,31 @@ describe('rate limits', () => {
     await assert.rejects(call('a'), TooManyRequestsError);
   });
 
+  test('admits a few requests in one iteration of the event loop, and callers in turns', async () => {
+    const admit = createAdmission({
+      authenticate: createAuthenticate(
+        readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('a')},b:${sha256('b')}` }),
+      ),
+      failures,
+      buckets: undefined,
+      log,
+    });
+    const admitted: string[] = [];
+    let iterations = 0;
+    const next = (): void => {
+      iterations += 1;
+      if (admitted.length < 101) setImmediate(next);
+    };
+    const call = async (key: string): Promise<void> => {
+      await admit({ 'x-api-key': key }, () => '192.0.2.1');
+      admitted.push(key);
+    };
+    setImmediate(next);
+    await Promise.all([...Array.from({ length: 100 }, () => call('a')), call('b')]);
+    assert.ok(admitted.indexOf('b') < 32, `b was admitted after ${admitted.indexOf('b')} others`);
+    assert.ok(iterations >= 6, `all were admitted in ${iterations} iterations`);
+  });
+
   test('limits callers without a name by address', async () => {
     const admit = createAdmission({
       authenticate: createAuthenticate(readAuthConfig({})),

@@ -1,8 +1,10 @@
 /** Bounds of gRPC calls, with clients that send half and read nothing. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingHttpHeaders } from 'node:http2';
 import { describe, test } from 'node:test';
 import type { StreamResponse } from '@a2a-js/sdk';
-import { status } from '@grpc/grpc-js';
+import { ServerInterceptingCall, status } from '@grpc/grpc-js';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { LargeWork } from '#shared/runtime/large-work.ts';
 import { getSignal } from '#services/api/handler/call-state.ts';
@@ -43,6 +45,37 @@ describe('gRPC calls without credentials', () => {
     const calls = Array.from({ length: 500 }, () => startCall(session, 'SendMessage'));
     for (const { stream } of calls) stream.write(Buffer.from([0, 0, 0, 1, 0]));
     for (const { closed } of calls) assert.equal((await closed).status, status.UNAUTHENTICATED);
+  });
+
+  test('are refused before their method is looked up', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { auth });
+    const session = connectGrpc(t, grpcTarget);
+    const unknown = '/lf.a2a.v1.A2AService/Unknown';
+    assert.equal((await startCall(session, unknown).closed).status, status.UNAUTHENTICATED);
+    assert.equal((await startCall(session, unknown, alice).closed).status, status.UNIMPLEMENTED);
+  });
+
+  test('are answered with 415 if they are not gRPC, and do not stay open', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { auth });
+    const session = connectGrpc(t, grpcTarget);
+    for (const contentType of ['application/json', '']) {
+      const { stream, closed } = startCall(session, 'SendMessage', { 'content-type': contentType });
+      const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+      assert.equal(headers[':status'], 415);
+      await closed;
+    }
+  });
+
+  test('are not passed to grpc-js', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { auth });
+    const createCall = t.mock.method(ServerInterceptingCall.prototype, 'start');
+    const session = connectGrpc(t, grpcTarget);
+    await startCall(session, 'GetTask').closed;
+    assert.equal(createCall.mock.callCount(), 0);
+    const { stream, closed } = startCall(session, 'GetTask', alice);
+    stream.end(Buffer.from([0, 0, 0, 0, 0]));
+    await closed;
+    assert.equal(createCall.mock.callCount(), 1);
   });
 });
 

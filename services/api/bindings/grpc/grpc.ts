@@ -16,6 +16,7 @@ import type { ByteRates } from '#shared/runtime/byte-rates.ts';
 import type { Receiving } from '../../limits/receiving.ts';
 import type { LargeWork } from '#shared/runtime/large-work.ts';
 import { supportsV03 } from '../call-context.ts';
+import { createCallAdmission } from './call-admission.ts';
 import { boundCallStarts } from './call-starts.ts';
 import { withEncodedRequests } from './decode.ts';
 import { createGuard } from './guarded-call.ts';
@@ -81,7 +82,8 @@ const connectionOptions = {
 export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
   const { host, port } = parts;
   const timeouts = { ...defaultTimeouts, ...parts.timeouts };
-  const guard = createGuard({ ...parts, ...timeouts }, (path) => path.startsWith(healthPath));
+  const guard = createGuard({ ...parts, ...timeouts });
+  const admit = createCallAdmission(parts, (path) => path.startsWith(healthPath));
   const server = new Server({
     ...connectionOptions,
     'grpc.max_receive_message_length': parts.bodyLimitBytes,
@@ -107,7 +109,7 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
   for (const http2Server of server['http2Servers'].keys()) {
     limitConnections(http2Server, parts.connections);
     closeUnusedConnections(http2Server as Http2Server, timeouts.callMs);
-    boundCallStarts(http2Server as Http2Server);
+    boundCallStarts(http2Server as Http2Server, admit);
   }
   return {
     port: boundPort,

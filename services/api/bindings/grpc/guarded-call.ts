@@ -1,12 +1,9 @@
 /**
- * Guards every call on the server side of grpc-js, before its message is read:
+ * Guards every admitted call on the server side of grpc-js:
  *
- *   headers ──▶ credentials ──▶ message (bounded in time and bytes) ──▶ handler ──▶ answer (bounded in time)
+ *   headers ──▶ credentials (call-admission.ts) ──▶ message (bounded in time and bytes) ──▶ handler ──▶ answer (bounded in time)
  *
- * A refused call has cost its headers: its message is neither received nor decoded. A large message waits for its turn
- * before it is decoded. The stream of a call that
- * is answered before the client has sent everything is reset, as RFC 9113, section 8.1 allows; otherwise it
- * would stay open for as long as the client likes.
+ * A large message waits for its turn before it is decoded.
  */
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import {
@@ -18,24 +15,22 @@ import {
 } from '@grpc/grpc-js';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { Logger } from '#shared/runtime/log.ts';
-import type { AuthenticatedCaller, RequestHeaders } from '../../auth/caller.ts';
-import { getLimitKey, type Admit } from '../../limits/admission.ts';
-import { getClientAddress } from '../../limits/client-address.ts';
+import type { AuthenticatedCaller } from '../../auth/caller.ts';
+import { getLimitKey } from '../../limits/admission.ts';
 import type { ByteRates } from '#shared/runtime/byte-rates.ts';
 import type { Receipt, Receiving } from '../../limits/receiving.ts';
 import { maxSmallBodyBytes } from '../../http/body.ts';
 import { minLargeBytes, type LargeWork } from '#shared/runtime/large-work.ts';
 import { countRefusal } from '../../limits/refusals.ts';
+import { getAdmittedCall } from './call-admission.ts';
 import { decodeRequest } from './decode.ts';
 import { setRetryAfter, toStatus } from './errors.ts';
 
 export interface GuardParts {
-  admitCaller: Admit;
   receiving: Receiving;
   /** Undefined: no limit. */
   byteRates?: ByteRates | undefined;
   largeWork: LargeWork;
-  trustedProxies: number;
   /** Time for the client to send its message, in milliseconds. */
   receiveMs: number;
   /** Time for the client to take one message, in milliseconds. */
@@ -65,10 +60,8 @@ export function getAdmission({ metadata }: { metadata: Metadata }): Admission {
   return admission;
 }
 
-/** @param isPublic whether the method with this path requires no credentials */
-export function createGuard(parts: GuardParts, isPublic: (path: string) => boolean): ServerInterceptor {
-  return ({ path }, call) =>
-    new GuardedCall(call, parts, { path, isPublic: isPublic(path), isSmall: !sends(path) });
+export function createGuard(parts: GuardParts): ServerInterceptor {
+  return ({ path }, call) => new GuardedCall(call, parts, path);
 }
 
 /** Whether a method sends a message to an agent, which may be large, in A2A 1.0 and 0.3. */
@@ -76,16 +69,11 @@ function sends(path: string): boolean {
   return path.endsWith('/SendMessage') || path.endsWith('/SendStreamingMessage');
 }
 
-interface MethodFacts {
-  path: string;
-  isPublic: boolean;
-  /** Its requests have a few short fields. */
-  isSmall: boolean;
-}
-
 class GuardedCall extends ServerInterceptingCall {
   readonly #parts: GuardParts;
-  readonly #method: MethodFacts;
+  readonly #path: string;
+  /** Requests of the method have a few short fields. */
+  readonly #isSmall: boolean;
   readonly #stream: ServerHttp2Stream;
   #receiving: NodeJS.Timeout | undefined;
   /** Undefined once the call is complete or refused. */
@@ -97,19 +85,20 @@ class GuardedCall extends ServerInterceptingCall {
   /** Set while the client has not taken the last message. */
   #sending: { timer: NodeJS.Timeout; taken: PromiseWithResolvers<void> } | undefined;
 
-  constructor(call: ServerInterceptingCallInterface, parts: GuardParts, method: MethodFacts) {
+  constructor(call: ServerInterceptingCallInterface, parts: GuardParts, path: string) {
     super(call);
     this.#parts = parts;
-    this.#method = method;
+    this.#path = path;
+    this.#isSmall = !sends(path);
     // The only way to the stream: grpc-js offers none to reset it.
     this.#stream = (call as unknown as { stream: ServerHttp2Stream }).stream;
-    this.#stream.once('finish', () => setImmediate(() => this.#resetUnlessReceived()));
+    this.#stream.once('finish', () => this.#stopReceiving());
   }
 
   override start(listener: Listener): void {
     this.#receiving = setTimeout(() => this.#endReceipt(), this.#parts.receiveMs);
     super.start({
-      onReceiveMetadata: (metadata) => void this.#admit(metadata, listener),
+      onReceiveMetadata: (metadata) => this.#receive(metadata, listener),
       onReceiveMessage: (message: unknown) => {
         const isLarge = Buffer.isBuffer(message) && message.length >= minLargeBytes;
         if (isLarge) void this.#decodeInTurn(message, listener);
@@ -145,26 +134,22 @@ class GuardedCall extends ServerInterceptingCall {
     super.sendStatus({ ...status, metadata });
   }
 
-  async #admit(metadata: Metadata, listener: Listener): Promise<void> {
-    const { admitCaller, receiving, trustedProxies, log } = this.#parts;
-    const headers = toHeaders(metadata);
-    const getAddress = (): string => getClientAddress(this.getPeer(), headers, trustedProxies);
+  #receive(metadata: Metadata, listener: Listener): void {
+    const { caller, getAddress } = getAdmittedCall(this.#stream);
+    this.#limitKey = getLimitKey(caller, getAddress);
     try {
-      const caller = this.#method.isPublic ? undefined : await admitCaller(headers, getAddress);
-      if (this.#stream.closed) return;
-      this.#limitKey = getLimitKey(caller, getAddress);
-      this.#receipt = receiving.open(this.#limitKey);
-      if (caller !== undefined) {
-        admissions.set(metadata, {
-          caller,
-          getAddress,
-          untilTaken: async () => this.#sending?.taken.promise,
-          failed: (error) => (this.#error = error),
-        });
-      }
+      this.#receipt = this.#parts.receiving.open(this.#limitKey);
     } catch (error) {
-      this.sendStatus(toStatus(log, error));
+      this.sendStatus(toStatus(this.#parts.log, error));
       return;
+    }
+    if (caller !== undefined) {
+      admissions.set(metadata, {
+        caller,
+        getAddress,
+        untilTaken: async () => this.#sending?.taken.promise,
+        failed: (error) => (this.#error = error),
+      });
     }
     this.#stream.on('data', (chunk: Buffer) => this.#count(chunk.length));
     listener.onReceiveMetadata(metadata);
@@ -178,7 +163,7 @@ class GuardedCall extends ServerInterceptingCall {
   #decode(message: unknown, listener: Listener): void {
     let request: unknown;
     try {
-      request = decodeRequest(this.#method.path, message);
+      request = decodeRequest(this.#path, message);
     } catch (error) {
       const isRefused = error instanceof RequestMalformedError;
       this.#stopReceiving();
@@ -196,7 +181,7 @@ class GuardedCall extends ServerInterceptingCall {
     if (this.#receipt === undefined) return;
     this.#received += bytes;
     this.#parts.byteRates?.charge(this.#limitKey, bytes);
-    if (this.#method.isSmall && this.#received > maxSmallBodyBytes) {
+    if (this.#isSmall && this.#received > maxSmallBodyBytes) {
       this.#stopReceiving();
       const details = `The request is larger than ${maxSmallBodyBytes} bytes, which only messages may be`;
       this.sendStatus({ code: Status.RESOURCE_EXHAUSTED, details });
@@ -228,17 +213,4 @@ class GuardedCall extends ServerInterceptingCall {
     this.#sending?.taken.resolve();
     this.#sending = undefined;
   }
-
-  #resetUnlessReceived(): void {
-    this.#stopReceiving();
-    if (!this.#stream.readableEnded && !this.#stream.destroyed) {
-      this.#stream.close(constants.NGHTTP2_NO_ERROR);
-    }
-  }
-}
-
-/** Returns the metadata of a call as headers. */
-function toHeaders(metadata: Metadata): RequestHeaders {
-  const names = Object.keys(metadata.getMap());
-  return Object.fromEntries(names.map((name) => [name, metadata.get(name).map(String)]));
 }

@@ -1,0 +1,70 @@
+/**
+ * Starts a few calls in each iteration of the event loop. One read of the sockets may bring hundreds of calls; without a
+ * bound, everything else in the process would wait for all of them. Keys, such as callers or connections, take turns.
+ */
+
+export interface Start {
+  start: () => void;
+  /** Called instead of `start` if too many wait. */
+  refuse?: () => void;
+}
+
+export interface FairStartsOptions {
+  /** Calls that start in one iteration. */
+  perIteration: number;
+  /** Calls that wait for their start, of all keys. Default: no limit. */
+  maxWaiting?: number;
+}
+
+export class FairStarts<Key> {
+  readonly #perIteration: number;
+  readonly #maxWaiting: number;
+  /** Calls that wait. The first key is next. */
+  readonly #waiting = new Map<Key, Start[]>();
+  #count = 0;
+  #started = 0;
+
+  constructor({ perIteration, maxWaiting = Infinity }: FairStartsOptions) {
+    this.#perIteration = perIteration;
+    this.#maxWaiting = maxWaiting;
+  }
+
+  /** Starts a call at once, or in a later iteration. If too many wait, the last call of the key with most is refused. */
+  add(key: Key, call: Start): void {
+    if (this.#started === 0) setImmediate(() => this.#continue());
+    if (this.#started < this.#perIteration) {
+      this.#started += 1;
+      call.start();
+      return;
+    }
+    const calls = this.#waiting.get(key);
+    if (calls === undefined) this.#waiting.set(key, [call]);
+    else calls.push(call);
+    if (this.#count < this.#maxWaiting) this.#count += 1;
+    else this.#refuseOne();
+  }
+
+  #refuseOne(): void {
+    const [first, ...others] = this.#waiting;
+    if (first === undefined) return;
+    const [key, calls] = others.reduce((most, one) => (one[1].length > most[1].length ? one : most), first);
+    calls.pop()?.refuse?.();
+    if (calls.length === 0) this.#waiting.delete(key);
+  }
+
+  #continue(): void {
+    this.#started = 0;
+    while (this.#started < this.#perIteration) {
+      const [next] = this.#waiting;
+      if (next === undefined) break;
+      const [key, calls] = next;
+      const call = calls.shift();
+      this.#waiting.delete(key);
+      if (calls.length > 0) this.#waiting.set(key, calls);
+      this.#started += 1;
+      this.#count -= 1;
+      call?.start();
+    }
+    if (this.#started > 0) setImmediate(() => this.#continue());
+  }
+}
