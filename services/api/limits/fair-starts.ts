@@ -29,7 +29,7 @@ export class FairStarts<Key> {
     this.#maxWaiting = maxWaiting;
   }
 
-  /** Starts a call at once, or in a later iteration. If too many wait, the last call of the key with most is refused. */
+  /** Starts a call at once, or in a later iteration. If too many wait, a key with more than its share loses its last call. */
   add(key: Key, call: Start): void {
     if (this.#started === 0) setImmediate(() => this.#continue());
     if (this.#started < this.#perIteration) {
@@ -37,18 +37,20 @@ export class FairStarts<Key> {
       call.start();
       return;
     }
-    const calls = this.#waiting.get(key);
-    if (calls === undefined) this.#waiting.set(key, [call]);
-    else calls.push(call);
+    const calls = this.#waiting.get(key) ?? [];
+    calls.push(call);
+    this.#waiting.set(key, calls);
     if (this.#count < this.#maxWaiting) this.#count += 1;
-    else this.#refuseOne();
+    else this.#refuseOne(key, calls);
   }
 
-  #refuseOne(): void {
-    const [first, ...others] = this.#waiting;
-    if (first === undefined) return;
-    const [key, calls] = others.reduce((most, one) => (one[1].length > most[1].length ? one : most), first);
-    calls.pop()?.refuse?.();
+  /** Refuses the last call of the key if it has more than its share, otherwise of the key with most. */
+  #refuseOne(key: Key, calls: Start[]): void {
+    let most = calls;
+    if (calls.length <= this.#maxWaiting / this.#waiting.size) {
+      for (const others of this.#waiting.values()) if (others.length > most.length) most = others;
+    }
+    most.pop()?.refuse?.();
     if (calls.length === 0) this.#waiting.delete(key);
   }
 

@@ -23,10 +23,25 @@ test('starts a few calls in one iteration, and keys take turns', async () => {
 
 test('refuses calls of the key with most while too many wait', () => {
   const starts = new FairStarts<string>({ perIteration: 8, maxWaiting: 2_000 });
-  let refused = 0;
-  const count = { start: () => undefined, refuse: () => (refused += 1) };
-  for (let n = 0; n < 3_000; n++) starts.add('a', count);
-  assert.equal(refused, 3_000 - 8 - 2_000);
-  starts.add('b', { start: () => undefined, refuse });
-  assert.equal(refused, 3_000 - 8 - 2_000 + 1);
+  const refused: string[] = [];
+  const add = (key: string): void =>
+    starts.add(key, { start: () => undefined, refuse: () => refused.push(key) });
+  for (let n = 0; n < 3_000; n++) add('a');
+  assert.equal(refused.length, 3_000 - 8 - 2_000);
+  for (let n = 0; n < 500; n++) add('b');
+  assert.deepEqual(refused.splice(0), Array(3_000 - 8 - 2_000 + 500).fill('a'));
+  // A third of 2,000 is the share of each.
+  for (let n = 0; n < 700; n++) add('c');
+  assert.deepEqual(refused.splice(0), [...Array(666).fill('a'), ...Array(34).fill('c')]);
+  for (let n = 0; n < 200; n++) add('b');
+  assert.deepEqual(refused, [...Array(166).fill('a'), ...Array(34).fill('b')]);
+});
+
+test('refuses further calls if each key waits with one', () => {
+  const starts = new FairStarts<number>({ perIteration: 1, maxWaiting: 3 });
+  const refused: number[] = [];
+  for (let key = 0; key < 6; key++) {
+    starts.add(key, { start: () => undefined, refuse: () => refused.push(key) });
+  }
+  assert.deepEqual(refused, [4, 5]);
 });

@@ -71,7 +71,7 @@ function refuse(stream: ServerHttp2Stream, { code, details, metadata }: ReturnTy
     ':status': 200,
     'content-type': 'application/grpc+proto',
     'grpc-status': code,
-    'grpc-message': encodeURI(details),
+    'grpc-message': encodeURI(details.toWellFormed()),
     ...metadata.toHttp2Headers(),
   };
   stream.respond(headers, { endStream: true });
