@@ -47,7 +47,8 @@ export async function sendEncoded<Payload>(
   const first = payloads.next();
   await first;
   format.onStart();
-  return sendSse(reply, events());
+  // A generator that was never read skips its `finally`: the client may have left before the first event.
+  return sendSse(reply, events(), () => payloads.return());
 
   async function* events(): AsyncGenerator<string | Buffer, void, undefined> {
     try {
@@ -56,8 +57,6 @@ export async function sendEncoded<Payload>(
       }
     } catch (error) {
       yield formatEvent({ id: undefined, event: 'error', data: format.error(error) });
-    } finally {
-      await payloads.return();
     }
   }
 }
@@ -67,12 +66,13 @@ export function sendErrorEvent(reply: FastifyReply, data: unknown): FastifyReply
   return withSseHeaders(reply).send(formatEvent({ id: undefined, event: 'error', data }));
 }
 
-/** Sends events until they end or the client disconnects. The generator is always closed. */
+/** Sends events until they end or the client disconnects. Then it calls `close`. */
 function sendSse(
   reply: FastifyReply,
   events: AsyncGenerator<string | Buffer, void, undefined>,
+  close: () => Promise<unknown>,
 ): FastifyReply {
-  return withSseHeaders(reply).send(new EventStream(events));
+  return withSseHeaders(reply).send(new EventStream(events, close));
 }
 
 function withSseHeaders(reply: FastifyReply): FastifyReply {
@@ -85,12 +85,14 @@ function withSseHeaders(reply: FastifyReply): FastifyReply {
 /** A subclass of Readable uses less memory per open stream than a generator that wraps another generator. */
 class EventStream extends Readable {
   readonly #events: AsyncGenerator<string | Buffer, void, undefined>;
+  readonly #onClose: () => Promise<unknown>;
   readonly #keepAlive: NodeJS.Timeout;
   #pulling = false;
 
-  constructor(events: AsyncGenerator<string | Buffer, void, undefined>) {
+  constructor(events: AsyncGenerator<string | Buffer, void, undefined>, onClose: () => Promise<unknown>) {
     super({ highWaterMark: 16 * 1024 });
     this.#events = events;
+    this.#onClose = onClose;
     this.#keepAlive = setInterval(() => {
       // A reader that has not read the previous events is not idle.
       if (this.readableLength === 0) this.push(': keep-alive\n\n');
@@ -123,7 +125,7 @@ class EventStream extends Readable {
 
   /** Not awaited: the generator may be waiting for an event, and ends when the call's signal aborts. */
   async #close(): Promise<void> {
-    await this.#events.return().catch(() => undefined);
+    await Promise.allSettled([this.#events.return(), this.#onClose()]);
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * Admits calls: authenticates the caller, applies its rate limit, and lets callers take turns. All bindings share it. Over HTTP it
- * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/,
+ * Admits calls: authenticates the caller, applies its rate limit, and lets callers take turns. All bindings share it. Over
+ * HTTP it runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/,
  * /callbacks/ (whose URLs contain a secret), /gemini/webhooks (which Google signs), /openapi.json and /console (without any
- * content of callers) and / (which leads there). A route that is added later is protected by default. It runs before the body or the
- * message is read.
+ * content of callers) and / (which leads there). A route that is added later is protected by default. It runs before the
+ * body or the message is read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
@@ -125,6 +125,8 @@ export function registerAdmission(
       throw error;
     }
     request[admitted] = caller;
+    // A client that has left meanwhile sends no more, and ends no receipt.
+    if (reply.raw.closed) return;
     // A body that is too large is not received: it is refused by its length.
     if (!hasBody(raw) || methodsWithoutBody.has(request.method) || length > request.routeOptions.bodyLimit)
       return;

@@ -31,7 +31,7 @@ export class FairStarts<Key> {
 
   /** Starts a call at once, or in a later iteration. If too many wait, a key with more than its share loses its last call. */
   add(key: Key, call: Start): void {
-    if (this.#started === 0) setImmediate(() => this.#continue());
+    if (this.#started === 0) this.#continueLater();
     if (this.#started < this.#perIteration) {
       this.#started += 1;
       call.start();
@@ -54,19 +54,23 @@ export class FairStarts<Key> {
     if (calls.length === 0) this.#waiting.delete(key);
   }
 
-  #continue(): void {
-    this.#started = 0;
-    while (this.#started < this.#perIteration) {
-      const [next] = this.#waiting;
-      if (next === undefined) break;
-      const [key, calls] = next;
-      const call = calls.shift();
-      this.#waiting.delete(key);
-      if (calls.length > 0) this.#waiting.set(key, calls);
-      this.#started += 1;
-      this.#count -= 1;
-      call?.start();
-    }
-    if (this.#started > 0) setImmediate(() => this.#continue());
+  #continueLater(): void {
+    setImmediate(() => {
+      this.#started = 0;
+      if (this.#waiting.size > 0) this.#continueLater();
+      while (this.#started < this.#perIteration && this.#waiting.size > 0) this.#startNext();
+    });
+  }
+
+  #startNext(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) return;
+    const [key, calls] = next;
+    const call = calls.shift();
+    this.#waiting.delete(key);
+    if (calls.length > 0) this.#waiting.set(key, calls);
+    this.#started += 1;
+    this.#count -= 1;
+    call?.start();
   }
 }

@@ -101,6 +101,24 @@ describe('gRPC connections', () => {
     for (const call of open) call.on('error', () => undefined).cancel();
   });
 
+  test('are cut off when the server closes, after a time for their calls', async (t) => {
+    const reached = Promise.withResolvers<void>();
+    const getTask = (): Promise<never> => {
+      reached.resolve();
+      return new Promise(() => undefined);
+    };
+    const { grpcTarget, closeGrpc } = await startApiServer(
+      t,
+      { getTask },
+      { auth, timeouts: { closeMs: 100 } },
+    );
+    const { stream, closed } = startCall(connectGrpc(t, grpcTarget), 'GetTask', alice);
+    stream.end(Buffer.from([0, 0, 0, 0, 0]));
+    await reached.promise;
+    await closeGrpc();
+    assert.equal((await closed).status, undefined);
+  });
+
   test('carry many calls of one caller at once', async (t) => {
     const { grpcTarget } = await startApiServer(
       t,

@@ -50,9 +50,10 @@ describe('gRPC calls without credentials', () => {
   test('are refused before their method is looked up', async (t) => {
     const { grpcTarget } = await startApiServer(t, {}, { auth });
     const session = connectGrpc(t, grpcTarget);
-    const unknown = '/lf.a2a.v1.A2AService/Unknown';
-    assert.equal((await startCall(session, unknown).closed).status, status.UNAUTHENTICATED);
-    assert.equal((await startCall(session, unknown, alice).closed).status, status.UNIMPLEMENTED);
+    for (const unknown of ['/lf.a2a.v1.A2AService/Unknown', '/other/grpc.health.v1.Health/Check']) {
+      assert.equal((await startCall(session, unknown).closed).status, status.UNAUTHENTICATED);
+      assert.equal((await startCall(session, unknown, alice).closed).status, status.UNIMPLEMENTED);
+    }
   });
 
   test('are answered with 415 if they are not gRPC, and do not stay open', async (t) => {

@@ -21,6 +21,18 @@ test('starts a few calls in one iteration, and keys take turns', async () => {
   assert.equal(order.at(-1), 'next');
 });
 
+test('starts the calls of a key in their order, and counts those that wait', async () => {
+  const starts = new FairStarts<string>({ perIteration: 1, maxWaiting: 2 });
+  const order: number[] = [];
+  for (let n = 0; n < 30; n += 3) {
+    for (const each of [n, n + 1, n + 2]) starts.add('a', { start: () => order.push(each), refuse });
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+  }
+  assert.deepEqual(order, [...Array(30).keys()]);
+});
+
 test('refuses calls of the key with most while too many wait', () => {
   const starts = new FairStarts<string>({ perIteration: 8, maxWaiting: 2_000 });
   const refused: string[] = [];

@@ -1,5 +1,6 @@
 /** Server-sent events: ids, keep-alive comments, and the end of a stream. */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { fastify } from 'fastify';
 import { sendStream } from '#services/api/http/sse.ts';
@@ -35,5 +36,42 @@ describe('server-sent events', () => {
     last.resolve('last\u2028line\u2029of\u0085all');
     assert.equal(await read(), 'id: 2\ndata: "last\\u2028line\\u2029of\\u0085all"\n\n');
     assert.equal((await reader.read()).done, true);
+  });
+
+  test('ends a stream whose client has left before the first event', async (t) => {
+    const first = Promise.withResolvers<string>();
+    const ended = Promise.withResolvers<void>();
+    let read = false;
+    async function* payloads() {
+      try {
+        yield await first.promise;
+        read = true;
+        yield 'second';
+      } finally {
+        ended.resolve();
+      }
+    }
+    const asked = Promise.withResolvers<Socket>();
+    const app = fastify();
+    app.get('/', ({ raw }, reply) => {
+      asked.resolve(raw.socket);
+      return sendStream(reply, payloads(), {
+        id: () => undefined,
+        event: (payload) => payload,
+        error: String,
+        onStart: () => undefined,
+      });
+    });
+    t.after(() => app.close());
+    const leave = new AbortController();
+    const answer = fetch(await app.listen({ host: '127.0.0.1', port: 0 }), { signal: leave.signal });
+    const socket = await asked.promise;
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    leave.abort();
+    await assert.rejects(answer);
+    await closed;
+    first.resolve('first');
+    await ended.promise;
+    assert.equal(read, false);
   });
 });

@@ -22,10 +22,11 @@ export function boundCallStarts(server: Http2Server, admit: AdmitCall): void {
   server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => {
     // A call may fail before it has started.
     stream.on('error', ignore);
+    const receivedAt = performance.now();
     starts.add(stream.session, {
       start: () => {
         if (stream.destroyed || stream.closed) return;
-        void admit(stream, headers, () => {
+        void admit(stream, headers, receivedAt, () => {
           for (const listener of listeners) Reflect.apply(listener, server, [stream, headers, ...rest]);
         });
       },

@@ -46,11 +46,9 @@ export interface GrpcParts {
 
 export interface GrpcListener {
   readonly port: number;
-  /** Resolves when the calls in flight have been answered, or have been cut off after 3 s. */
+  /** Resolves when the calls in flight have been answered, or have been cut off after `closeMs`. */
   close(): Promise<void>;
 }
-
-const closeMs = 3000;
 
 /** In milliseconds. */
 export interface GrpcTimeouts {
@@ -60,9 +58,16 @@ export interface GrpcTimeouts {
   receiveMs: number;
   /** For the client to take one message. */
   sendMs: number;
+  /** For the calls in flight when the server closes. */
+  closeMs: number;
 }
 
-const defaultTimeouts: GrpcTimeouts = { callMs: 15_000, receiveMs: 25_000, sendMs: 60_000 };
+const defaultTimeouts: GrpcTimeouts = {
+  callMs: 15_000,
+  receiveMs: 25_000,
+  sendMs: 60_000,
+  closeMs: 3000,
+};
 
 /**
  * A connection that is too old gets no new calls (GOAWAY); its open streams continue to their end. A
@@ -106,7 +111,8 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
     );
   });
   // Private in its types only: grpc-js has no option for this.
-  for (const http2Server of server['http2Servers'].keys()) {
+  const http2Servers = server['http2Servers'];
+  for (const http2Server of http2Servers.keys()) {
     limitConnections(http2Server, parts.connections);
     closeUnusedConnections(http2Server as Http2Server, timeouts.callMs);
     boundCallStarts(http2Server as Http2Server, admit);
@@ -115,7 +121,10 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
     port: boundPort,
     close: async () => {
       health.close();
-      const timer = setTimeout(() => server.forceShutdown(), closeMs);
+      // `forceShutdown` destroys only the connections that channelz counts.
+      const timer = setTimeout(() => {
+        for (const { sessions } of http2Servers.values()) for (const session of sessions) session.destroy();
+      }, timeouts.closeMs);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(timer);
     },
