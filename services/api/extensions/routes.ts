@@ -6,6 +6,8 @@
 import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { forOwner } from '#shared/db/client/owner-connections.ts';
+import type { Db } from '#shared/db/client/pool.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import type { Scope } from '#shared/domain/scopes.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -89,7 +91,7 @@ export interface OpenRoute {
 }
 
 /** Registers the routes, with and without a tenant in the path, and returns them. */
-export function registerExtensionRoutes<Parts extends { log: Logger }>(
+export function registerExtensionRoutes<Parts extends { db: Db; log: Logger }>(
   app: FastifyInstance,
   parts: Parts,
   routes: readonly ExtensionRoute<Parts>[],
@@ -150,7 +152,7 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
 }
 
 /** Checks the rights of the caller and the names of the parameters, and runs the route. */
-async function runRoute<Parts>(
+async function runRoute<Parts extends { db: Db }>(
   route: ExtensionRoute<Parts>,
   parts: Parts,
   { readBody, hasTenant, ...request }: RouteRequest,
@@ -163,8 +165,10 @@ async function runRoute<Parts>(
   query.checkKnown(listParameters(route, hasTenant), name);
   const body = readBody();
   checkKnown(body, route.body);
-  const caller = selectCaller(getCaller(context), user, query);
-  return route.handle(parts, { ...request, caller, user, body });
+  const own = getCaller(context);
+  const caller = selectCaller(own, user, query);
+  const db = forOwner(parts.db, own.owner);
+  return route.handle({ ...parts, db }, { ...request, caller, user, body });
 }
 
 function listParameters(route: Pick<ExtensionRoute<never>, 'query' | 'scope'>, hasTenant: boolean): string[] {

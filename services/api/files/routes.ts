@@ -5,6 +5,7 @@
 import { Readable } from 'node:stream';
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
+import { forOwner } from '#shared/db/client/owner-connections.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { openFile } from '#shared/db/tasks/files.ts';
 import { isFileHash } from '#shared/domain/file-url.ts';
@@ -31,7 +32,9 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
         requireCallScope(context, 'read', 'GET /files/:taskId/:hash');
         const caller = getCaller(context);
         const isValid = isUuid(taskId) && isFileHash(hash);
-        const file = isValid ? await openFile(db, caller, { taskId, hash }) : undefined;
+        const file = isValid
+          ? await openFile(forOwner(db, caller.owner), caller, { taskId, hash })
+          : undefined;
         if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
         const etag = `"${hash}"`;
         void reply.headers({

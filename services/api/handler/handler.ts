@@ -21,6 +21,7 @@ import {
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { eventToWire, messageToWire, taskToWire } from '#shared/a2a/translate.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
+import { forOwner } from '#shared/db/client/owner-connections.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import type { Follower } from '#shared/db/events/follower.ts';
@@ -140,7 +141,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       return messageToWire(message);
     }
     // A terminal task keeps its visibility.
-    if (!snapshot.shown && !isTerminal(snapshot.task.status.state)) await markShown(db, result.taskId);
+    if (!snapshot.shown && !isTerminal(snapshot.task.status.state))
+      await markShown(forOwner(db, getCaller(context).owner), result.taskId);
     return taskToWire(snapshot.task);
   }
 
@@ -167,7 +169,12 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     owner: string,
     event: number,
   ): Promise<Omit<A2aTask, 'history'> | undefined> {
-    const asOf = await readTaskAsOf(db, { taskId: id, owner, seq: event, maxArtifactBytes: maxTaskBytes });
+    const asOf = await readTaskAsOf(forOwner(db, owner), {
+      taskId: id,
+      owner,
+      seq: event,
+      maxArtifactBytes: maxTaskBytes,
+    });
     if (asOf === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
     const { artifacts, ...rest } = asOf;
     return artifacts && { ...rest, artifacts };
@@ -273,7 +280,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     cancelTask: (request: CancelTaskRequest, context) =>
       withClientErrors(log, async () => {
         const { task } = await find(request.id, context, { historyLength: 0, includeArtifacts: false });
-        const wakeups = await cancelTask(db, { wakeupGraceSeconds }, task.id);
+        const own = forOwner(db, getCaller(context).owner);
+        const wakeups = await cancelTask(own, { wakeupGraceSeconds }, task.id);
         if (wakeups === undefined)
           throw new TaskNotCancelableError(`task ${task.id} has already ended: read it with GetTask`);
         parts.outbox.publish(wakeups);

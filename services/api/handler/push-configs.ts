@@ -13,6 +13,7 @@ import type {
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { WebhookRow } from '#shared/db/tasks/accept.ts';
+import { forOwner } from '#shared/db/client/owner-connections.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
@@ -131,7 +132,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       checkTaskId(taskId);
       const row = toRow(config, caller.owner, taskId, version, options);
       await verify(config.url, caller.owner);
-      const put = () => putWebhookConfig(db, parts, caller, taskId, row);
+      const put = () => putWebhookConfig(forOwner(db, caller.owner), parts, caller, taskId, row);
       const result = await parts.quotas
         .store(
           caller.owner,
@@ -141,7 +142,11 @@ export function createPushConfigs(parts: Parts): PushConfigs {
         .catch(async (error: unknown) => {
           // Replacing a config needs no room.
           const key = { taskId, configId: row.id };
-          if (error instanceof QuotaExceededError && (await hasWebhookConfig(db, caller, key))) return put();
+          if (
+            error instanceof QuotaExceededError &&
+            (await hasWebhookConfig(forOwner(db, caller.owner), caller, key))
+          )
+            return put();
           throw error;
         });
       switch (result.kind) {
@@ -163,7 +168,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       checkTaskId(taskId);
       const id = requestedId === '' ? taskId : requestedId;
       checkId('id', id, true);
-      const stored = await getWebhookConfig(db, caller, taskId, id);
+      const stored = await getWebhookConfig(forOwner(db, caller.owner), caller, taskId, id);
       if (stored === undefined) throw new TaskNotFoundError(`task ${taskId} has no webhook config ${id}`);
       return toWire(taskId, caller, stored);
     },
@@ -176,7 +181,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       const size = pageSize === 0 ? maxWebhookConfigs : Math.min(pageSize, maxWebhookConfigs);
       const after = Buffer.from(pageToken, 'base64url').toString();
       checkId('pageToken', after, false);
-      const page = await listWebhookConfigs(db, caller, taskId, { size, after });
+      const page = await listWebhookConfigs(forOwner(db, caller.owner), caller, taskId, { size, after });
       if (page === undefined) throw taskNotFound(taskId);
       return {
         configs: page.configs.map((config) => toWire(taskId, caller, config)),
@@ -188,7 +193,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       checkTaskId(taskId);
       checkId('id', id, false);
       // A config that does not exist is not an error (section 3.1.10); a task that does not exist is one.
-      const result = await deleteWebhookConfig(db, caller, taskId, id);
+      const result = await deleteWebhookConfig(forOwner(db, caller.owner), caller, taskId, id);
       if (result === 'task_not_found') throw taskNotFound(taskId);
       if (result === 'deleted') parts.quotas.free(caller.owner, { webhookConfigs: 1 });
     },

@@ -11,6 +11,7 @@ import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { countFollowUpBytes } from '#shared/db/owners/bytes.ts';
 import type { Accept } from '#shared/db/tasks/accept.ts';
+import { forOwner } from '#shared/db/client/owner-connections.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp, type FollowUp } from '#shared/db/tasks/follow-up.ts';
 import { findMissing, findSend, readTaskSnapshot, type A2aTask } from '#shared/db/tasks/read.ts';
@@ -90,7 +91,11 @@ async function send(
   if (referenceTaskIds.length > 0) {
     const repeated = await findRepeat(parts, checked);
     if (repeated !== undefined) return repeated;
-    const missing = await findMissing(parts.db, checked.caller, referenceTaskIds);
+    const missing = await findMissing(
+      forOwner(parts.db, checked.caller.owner),
+      checked.caller,
+      referenceTaskIds,
+    );
     if (missing !== undefined) {
       throw new TaskNotFoundError(`task ${missing} in message.referenceTaskIds was not found`);
     }
@@ -128,10 +133,11 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
 
 async function continueTask(parts: SendParts, send: CheckedSend, taskId: string): Promise<SendResult> {
   const { wire } = send;
+  const db = forOwner(parts.db, send.caller.owner);
   const repeated = await findRepeat(parts, send);
   if (repeated !== undefined) return repeated;
   const found = isUuid(taskId)
-    ? await readTaskSnapshot(parts.db, send.caller, taskId, { historyLength: 0, includeArtifacts: false })
+    ? await readTaskSnapshot(db, send.caller, taskId, { historyLength: 0, includeArtifacts: false })
     : undefined;
   if (found === undefined) throw new TaskNotFoundError(`task ${taskId} was not found`);
   const { contextId } = found.task;
@@ -157,7 +163,7 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
     run: async () => {
       if (!isTerminal(found.task.status.state)) await createWebhookConfig(parts, send, taskId);
       const { idempotencyWindowSeconds, wakeupGraceSeconds } = parts;
-      return acceptFollowUp(parts.db, { idempotencyWindowSeconds, wakeupGraceSeconds }, followUp);
+      return acceptFollowUp(db, { idempotencyWindowSeconds, wakeupGraceSeconds }, followUp);
     },
     isStored: ({ kind }) => kind === 'accepted',
   });
@@ -195,7 +201,7 @@ async function findRepeat(
   { caller, requestHash, wire: { messageId } }: CheckedSend,
 ): Promise<SendResult | undefined> {
   if (parts.idempotencyWindowSeconds === 0) return undefined;
-  const first = await findSend(parts.db, caller, messageId);
+  const first = await findSend(forOwner(parts.db, caller.owner), caller, messageId);
   if (first === undefined) return undefined;
   if (first.requestHash !== requestHash) {
     throw new RequestMalformedError(

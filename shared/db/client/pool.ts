@@ -9,6 +9,7 @@ import type { Logger } from '../../runtime/log.ts';
 import { clockColumn, createClockReader, type ClockReader } from './clock-readings.ts';
 import { LargeMessageClient } from './large-messages.ts';
 import { createOutageLog } from './outage-log.ts';
+import { shareConnections } from './owner-connections.ts';
 import { createPreparingPool } from './prepared.ts';
 import { RecentOutcomes } from './recent-outcomes.ts';
 import { toSessionName } from '../schema/migrations/contractions.ts';
@@ -77,6 +78,7 @@ export function openDatabase(options: DatabaseOptions): {
   const outcomes = new RecentOutcomes();
   const preparing = createPreparingPool(pool, { outages, outcomes, clock, limits });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing }) });
+  shareConnections(db, preparing, options.database.poolSize);
   return {
     db,
     pool,

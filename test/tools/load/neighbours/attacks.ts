@@ -7,6 +7,7 @@ import { largeFiles } from './attacks/large-files.ts';
 import { largeFollowUps } from './attacks/large-follow-ups.ts';
 import { largeLists } from './attacks/large-lists.ts';
 import { largeParameters } from './attacks/large-parameters.ts';
+import { lockedRows } from './attacks/locked-rows.ts';
 import { manyTasks } from './attacks/many-tasks.ts';
 import { redeliveries } from './attacks/redeliveries.ts';
 import { answeringReceiver, hangingReceivers } from './attacks/hanging-receivers.ts';
@@ -26,6 +27,7 @@ export const attacks: readonly Attack[] = [
   redeliveries,
   wrongKeys,
   largeArtifacts,
+  lockedRows,
 ];
 
 /** The row of an owner that is not hostile: what many tasks cost their neighbours on this machine, for comparison. */

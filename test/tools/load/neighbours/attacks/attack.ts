@@ -111,6 +111,13 @@ export function createSend(
   };
 }
 
+/** Metadata with which a task starts in an hour. */
+export function inAnHour(): object {
+  return {
+    'https://longhaul.dev/ext/schedule/v1': { startAt: new Date(Date.now() + 3_600_000).toISOString() },
+  };
+}
+
 /** JSON of 3.9 MB, just below the limit of a part: `[{},{},…]`, and a string. */
 export const emptyObjects = Buffer.from(`[${'{},'.repeat(1_299_999)}{}]`);
 export const longText = Buffer.from(`"${'x'.repeat(3_900_000)}"`);

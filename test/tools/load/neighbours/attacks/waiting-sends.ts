@@ -1,9 +1,8 @@
-import { createSend, pause, type Attack } from './attack.ts';
+import { createSend, inAnHour, pause, type Attack } from './attack.ts';
 
 const sends = 400;
 /** The default of MAX_STREAMS_PER_CALLER. */
 const limit = 100;
-const scheduleExtension = 'https://longhaul.dev/ext/schedule/v1';
 
 /** The tasks start in an hour, so the calls occupy the api and no worker. */
 export const waitingSends: Attack = {
@@ -11,7 +10,6 @@ export const waitingSends: Attack = {
   prepare: async ({ client, counts }) => {
     return async (signal) => {
       let open = 0;
-      const startAt = new Date(Date.now() + 3_600_000).toISOString();
       const send = async (): Promise<void> => {
         open += 1;
         try {
@@ -19,7 +17,7 @@ export const waitingSends: Attack = {
             'SendMessage',
             createSend('say hello', {
               configuration: { returnImmediately: false },
-              metadata: { [scheduleExtension]: { startAt } },
+              metadata: inAnHour(),
             }),
             signal,
           );
