@@ -206,6 +206,6 @@ export interface OwnerReport {
   limits: Record<OwnerLimit, number>;
   /** Limits that are set for this owner. */
   own: Partial<Record<OwnerLimit, number>>;
-  usage: Partial<Record<OwnerLimit, number>>;
+  usage: Record<OwnerLimit, number>;
   near: OwnerLimit[];
 }

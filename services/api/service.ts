@@ -53,6 +53,7 @@ import { createOwnerQuotas } from './limits/owner-quotas.ts';
 import { largeWork } from '#shared/runtime/large-work.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { Receiving } from './limits/receiving.ts';
+import { startRefusalLog } from './limits/refusals.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
 import { createApiServer } from './server.ts';
 
@@ -109,6 +110,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const audit = createAuditLog('api', config.auditLog, (error) =>
     log.error({ error: errorMessage(error) }, 'audit entry not written'),
   );
+  const refusals = startRefusalLog(log);
   const failures = new AuthFailures({ perMinute: limits.authFailuresPerMinute, audit, log });
   const byteRates = limits.bytesPerSecond === 0 ? undefined : new ByteRates(limits.bytesPerSecond);
   const admitCaller = createAdmission({
@@ -284,6 +286,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
       // Closing the follower ends streams and waits; other requests end by themselves.
       await Promise.all([follower.close(), hints.close(), app?.close(), grpc?.close()]);
       failures.flush();
+      refusals.flush();
       await Promise.all([outbox.idle(), recorder.close()]);
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);

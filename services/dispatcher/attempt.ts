@@ -29,7 +29,7 @@ import type { HourlyBytes } from './bytes/hourly-bytes.ts';
 import { UnacceptedBytes } from './bytes/unaccepted-bytes.ts';
 import { buildHeaders } from './headers.ts';
 import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
-import { createPost, type PostAgents, type PostResult } from './post.ts';
+import { createPost, type Post, type PostAgents, type PostResult } from './post.ts';
 import { createReceivers, type FoundReceiver, type Receiver } from './schedule/receiver.ts';
 import { ReceiverReturns } from './schedule/returns.ts';
 import type { ProcessSlot } from './schedule/attempt-slot.ts';
@@ -190,13 +190,16 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   ): Promise<PostResult> {
     const bytes = getSize(body);
     const ends: ((accepted: boolean) => void)[] = [];
-    const count = (): void => {
+    const onRepeat = (): void => {
       hourlyBytes.add(receiver.owner, bytes);
       ends.push(unacceptedBytes.send(receiver, bytes));
     };
-    count();
-    const posted = await send(delivery, receiver, body, count);
+    let written = 0;
+    onRepeat();
+    const posted = await send(delivery, receiver, body, { onRepeat, onWrite: () => (written += 1) });
     for (const end of ends) end(isAccepted(posted));
+    // No byte has left for a receiver that could not be connected to.
+    hourlyBytes.add(receiver.owner, (written - ends.length) * bytes);
     return posted;
   }
 
@@ -204,7 +207,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     delivery: ClaimedDelivery,
     receiver: Receiver,
     body: WebhookBody,
-    onRepeat: () => void,
+    events: Pick<Post, 'onRepeat' | 'onWrite'>,
   ): Promise<PostResult> {
     const { taskId, config } = delivery;
     const { signing } = parts;
@@ -220,7 +223,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
-      return await post({ receiver, headers, body: body.json, onRepeat });
+      return await post({ receiver, headers, body: body.json, ...events });
     } catch (error) {
       return noAnswer(toUnmade(delivery, error).message);
     }

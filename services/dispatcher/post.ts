@@ -16,6 +16,8 @@ export interface Post {
   body: string;
   /** Called when the body is about to be sent once more. */
   onRepeat: () => void;
+  /** Called each time that the request is written to a connection: not if the receiver cannot be connected to. */
+  onWrite: () => void;
 }
 
 export interface PostResult {
@@ -102,7 +104,8 @@ class TimeLimit {
  * Sends one request. Reads the answer as it arrives: a stream for each would cost more than the rest of the request. Once there
  * is a status, it decides, even if the body breaks off or takes too long.
  */
-function send(dispatcher: Agent, limit: TimeLimit, { receiver, headers, body }: Post): Promise<PostResult> {
+function send(dispatcher: Agent, limit: TimeLimit, post: Post): Promise<PostResult> {
+  const { receiver, headers, body } = post;
   return new Promise((resolve, reject) => {
     let sending: Dispatcher.DispatchController | undefined;
     let answer: Pick<PostResult, 'status' | 'retryAfter'> | undefined;
@@ -129,6 +132,7 @@ function send(dispatcher: Agent, limit: TimeLimit, { receiver, headers, body }: 
       onRequestStart: (controller) => {
         sending = controller;
         if (limit.isOver) controller.abort(new Error('the time for the request was over before it was sent'));
+        else post.onWrite();
       },
       onResponseStart: (_, status, { 'retry-after': retryAfter }) => {
         if (status < 200) return;

@@ -34,15 +34,14 @@ export interface OwnerReport {
   /** Limits that are set for this owner. */
   own: Partial<OwnerLimits>;
   limits: OwnerLimits;
-  /** Bytes of webhooks are not reported. */
-  usage: Partial<OwnerLimits>;
+  usage: OwnerLimits;
   /** Limits that are used to 80%. */
   near: OwnerLimit[];
 }
 
 /** Returns the share of a limit that an owner uses; 0 without a limit. */
-export function getShare(limits: OwnerLimits, usage: Partial<OwnerLimits>, limit: OwnerLimit): number {
-  return limits[limit] === 0 ? 0 : (usage[limit] ?? 0) / limits[limit];
+export function getShare(limits: OwnerLimits, usage: OwnerLimits, limit: OwnerLimit): number {
+  return limits[limit] === 0 ? 0 : usage[limit] / limits[limit];
 }
 
 export const limitColumns = ['OWNER', 'LIMIT', 'USED', 'MAX', 'SHARE', 'SET'] as const;
@@ -55,14 +54,12 @@ export const limitColumns = ['OWNER', 'LIMIT', 'USED', 'MAX', 'SHARE', 'SET'] as
 export function toLimitRows({ owner, own, limits, usage, near }: OwnerReport, all: boolean): string[][] {
   const shown = ownerLimitNames.filter((limit) => all || near.includes(limit) || own[limit] !== undefined);
   return shown.map((limit) => {
-    const used = usage[limit];
-    const hasShare = limits[limit] !== 0 && used !== undefined;
     return [
       owner,
       limit,
-      used === undefined ? '-' : formatAmount(limit, used),
+      formatAmount(limit, usage[limit]),
       formatLimit(limit, limits[limit]),
-      hasShare ? `${Math.floor(100 * getShare(limits, usage, limit))}%` : '-',
+      limits[limit] !== 0 ? `${Math.floor(100 * getShare(limits, usage, limit))}%` : '-',
       own[limit] === undefined ? 'default' : 'own',
     ];
   });

@@ -12,14 +12,14 @@ const burstSeconds = 8;
 const maxBuckets = 10_000;
 
 export class ByteRates {
-  readonly #perSecond: number;
+  readonly perSecond: number;
   readonly #now: () => number;
   /** Bytes left, which may be negative, at a time in milliseconds. Ordered by last use. */
   readonly #buckets = new Map<string, { left: number; at: number }>();
 
   /** @param now a monotonic clock in milliseconds */
   constructor(perSecond: number, now: () => number = () => performance.now()) {
-    this.#perSecond = perSecond;
+    this.perSecond = perSecond;
     this.#now = now;
   }
 
@@ -27,7 +27,7 @@ export class ByteRates {
   check(key: string): number {
     if (!this.#buckets.has(key)) return 0;
     const left = this.#getLeft(key);
-    return left > 0 ? 0 : Math.max(1, Math.ceil(-left / this.#perSecond));
+    return left > 0 ? 0 : Math.max(1, Math.ceil(-left / this.perSecond));
   }
 
   charge(key: string, bytes: number): void {
@@ -48,13 +48,13 @@ export class ByteRates {
     if (bytes < minChargedBytes) return 0;
     const left = this.#getLeft(key);
     this.charge(key, bytes);
-    return Math.max(0, (-1000 * left) / this.#perSecond);
+    return Math.max(0, (-1000 * left) / this.perSecond);
   }
 
   #getLeft(key: string): number {
-    const burst = burstSeconds * this.#perSecond;
+    const burst = burstSeconds * this.perSecond;
     const bucket = this.#buckets.get(key);
     if (bucket === undefined) return burst;
-    return Math.min(burst, bucket.left + ((this.#now() - bucket.at) / 1000) * this.#perSecond);
+    return Math.min(burst, bucket.left + ((this.#now() - bucket.at) / 1000) * this.perSecond);
   }
 }

@@ -11,7 +11,7 @@ import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand, type CommandContext } from '../command.ts';
 import { parseLimitsFile } from './file.ts';
 import { formatReports } from './list.ts';
-import { describeValues, isLimitName, parseLimit } from './values.ts';
+import { describeValues, isLimitName, parseLimit, isOwnerName, ownerForms } from './values.ts';
 
 export const limitsCommand: AdminCommand = {
   usage:
@@ -51,13 +51,12 @@ const subcommands: Record<'list' | 'set' | 'unset' | 'apply' | 'recount', Subcom
     if (owner === undefined || settings.length === 0) {
       throw new CommandError('limits set expects an owner and limits, such as: set key:alice openTasks=500');
     }
+    if (!isOwnerName(owner))
+      throw new CommandError(`no caller has the name ${owner} (expected ${ownerForms})`);
     const changed = Object.fromEntries(settings.map(parseSetting));
     await change(context, flags, (current) =>
       new Map(current).set(owner, { ...current.get(owner), ...changed }),
     );
-    if (!flags.json && !(await hasTasks(context.db, owner))) {
-      context.print(`${owner} has no tasks yet (owners are named key:NAME or ISSUER|SUBJECT)`);
-    }
   },
 
   unset: async (context, [owner, ...names], flags) => {
@@ -106,6 +105,10 @@ async function change(
   for (const line of changes.flatMap(formatChange)) print(line);
   if (changes.length === 0) print('no changes');
   else if (dryRun) print('dry run: nothing was changed');
+  for (const { owner, before } of changes) {
+    const isNew = Object.keys(before).length === 0;
+    if (isNew && !(await hasTasks(db, owner))) print(`${owner} has no tasks yet: check the name`);
+  }
 }
 
 function formatChange({ owner, before, after }: LimitsChange): string[] {

@@ -14,7 +14,7 @@ import { parseYaml } from '#shared/agent/yaml.ts';
 import type { OwnLimits } from '#shared/db/owners/settings.ts';
 import { ownerLimitNames, type OwnerLimit } from '#shared/domain/owner-limits.ts';
 import { CommandError } from '../command.ts';
-import { describeValues, parseLimit } from './values.ts';
+import { describeValues, isOwnerName, ownerForms, parseLimit } from './values.ts';
 
 function limitValue(limit: OwnerLimit) {
   return v.exactOptional(
@@ -36,14 +36,19 @@ const File = strictMapping({ owners: mapping(strictMapping(limitSchemas)) });
 export function parseLimitsFile(text: string, fileName: string): Map<string, OwnLimits> {
   const yaml = parseYaml(text);
   const result = yaml.problems.length === 0 ? v.safeParse(File, yaml.value ?? {}) : undefined;
-  if (result?.success === true) {
-    return new Map(Object.entries(result.output.owners as Record<string, OwnLimits>));
-  }
+  const owners =
+    result?.success === true ? Object.entries(result.output.owners as Record<string, OwnLimits>) : [];
+  const misnamed = owners.filter(([owner]) => !isOwnerName(owner));
+  if (result?.success === true && misnamed.length === 0) return new Map(owners);
   const found = (result?.issues ?? []).map((issue) => {
     const { path, key, message } = toProblem(issue);
     return { ...yaml.getPosition(path, key), message };
   });
-  const lines = [...yaml.problems, ...found]
+  const names = misnamed.map(([owner]) => ({
+    ...yaml.getPosition(['owners', owner], true),
+    message: `owners.${owner}: no caller has this name (expected ${ownerForms})`,
+  }));
+  const lines = [...yaml.problems, ...found, ...names]
     .toSorted((a, b) => a.line - b.line || a.column - b.column)
     .map(({ line, column, message }) => `${fileName}:${line}:${column}: ${message}`);
   throw new CommandError(lines.join('\n'));

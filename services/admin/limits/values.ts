@@ -23,3 +23,11 @@ export function parseLimit(limit: OwnerLimit, value: unknown): number | undefine
     rounded <= Number.MAX_SAFE_INTEGER && (limit === 'modelCostPerDay' || Number.isInteger(rounded));
   return valid ? rounded : undefined;
 }
+
+/** The forms of names of owners (services/api/auth/caller.ts); `anonymous` owns what is created without authentication. */
+export const ownerForms = 'key:NAME or ISSUER|SUBJECT, or anonymous without authentication';
+
+/** Whether a caller may have this name. */
+export function isOwnerName(name: string): boolean {
+  return name === 'anonymous' || /^key:.|.\|./.test(name);
+}

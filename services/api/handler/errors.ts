@@ -7,6 +7,7 @@ import { isPassing } from '#shared/db/client/errors.ts';
 import { TooManyWebhookRequestsError } from '#shared/db/webhooks/requests.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { ForbiddenError, UnauthenticatedError } from '../auth/errors.ts';
+import { countRefusal } from '../limits/refusals.ts';
 
 /** A temporary failure: HTTP 429 or 503 with `Retry-After`. The message is for clients. */
 export abstract class RetryLaterError extends Error {
@@ -82,9 +83,10 @@ export async function withClientErrors<T>(log: Logger, operation: () => Promise<
 export function toClientError(log: Logger, error: unknown): Error {
   if (isForClients(error)) return error;
   if (error instanceof TooManyWebhookRequestsError) {
-    const { perMinute, retryAfterSeconds } = error;
+    const { owner, perMinute, retryAfterSeconds } = error;
+    countRefusal('webhook_requests', owner);
     return new TooManyRequestsError(
-      `Too many requests for webhooks: an owner may have ${perMinute} in a minute. Try again in ${retryAfterSeconds} s`,
+      `Too many requests for webhooks: an owner may have ${perMinute} in a minute, half of them at once. Try again in ${retryAfterSeconds} s`,
       retryAfterSeconds,
     );
   }

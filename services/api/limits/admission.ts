@@ -67,15 +67,18 @@ export function createAdmission({ authenticate, failures, buckets, byteRates, lo
     if (caller.isAuthenticated) failures.recordSuccess(headers, caller);
     const key = getLimitKey(caller, getAddress);
     const wait = buckets?.take(key) ?? 0;
-    if (wait > 0) {
-      countRefusal('request_rate');
-      throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
+    if (buckets !== undefined && wait > 0) {
+      countRefusal('request_rate', key);
+      throw new TooManyRequestsError(
+        `Too many requests: a caller may send ${buckets.perMinute} in a minute. Try again in ${wait} s`,
+        wait,
+      );
     }
     const byteWait = byteRates?.check(key) ?? 0;
-    if (byteWait > 0) {
-      countRefusal('byte_rate');
+    if (byteRates !== undefined && byteWait > 0) {
+      countRefusal('byte_rate', key);
       throw new TooManyRequestsError(
-        `Too many bytes were sent or requested: try again in ${byteWait} s`,
+        `Too many bytes: a caller may send and get ${byteRates.perSecond} in a second. Try again in ${byteWait} s`,
         byteWait,
       );
     }

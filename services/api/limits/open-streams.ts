@@ -31,14 +31,14 @@ export class OpenStreams {
   open(user: HeldCaller | undefined, onEnd: () => void): () => void {
     const name = getName(user);
     if (this.#isCallerFull(name)) {
-      countRefusal('open_calls');
+      countRefusal('open_calls', name);
       throw new TooManyRequestsError(
         `You have ${this.#max.perCaller} open streams and waiting calls, the most allowed per caller: close one first, or try again in ${retryAfterSeconds} s`,
         retryAfterSeconds,
       );
     }
     if (this.#all >= this.#max.all) {
-      countRefusal('open_calls');
+      countRefusal('open_calls', name);
       throw new TooManyRequestsError(
         `Too many streams and waiting calls are open: poll, or try again in ${retryAfterSeconds} s`,
         retryAfterSeconds,
@@ -51,7 +51,7 @@ export class OpenStreams {
   tryOpen(user: HeldCaller | undefined, onEnd: () => void): (() => void) | undefined {
     const name = getName(user);
     if (!this.#isCallerFull(name) && this.#all < this.#max.all) return this.#add(user, onEnd);
-    countRefusal('open_calls');
+    countRefusal('open_calls', name);
     return undefined;
   }
 

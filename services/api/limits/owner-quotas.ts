@@ -14,9 +14,8 @@ import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import type { ReadOwnerUsage } from '#shared/db/owners/usage.ts';
 import type { OwnerLimits } from '#shared/domain/owner-limits.ts';
-import { instruments } from '#shared/runtime/instruments.ts';
 import { OwnerUsageView, type Amounts } from './owner-usage-view.ts';
-import { QuotaExceededError, type Exceeded, type RequestLimit } from './quota-error.ts';
+import { refuse, type Exceeded } from './quota-error.ts';
 
 /** After this age a view is read again in the background. A request waits for one that is twice as old. */
 const refreshAfterMs = 1_000;
@@ -74,6 +73,7 @@ export function createOwnerQuotas(parts: {
   }
 
   async function reserve(
+    owner: string,
     view: OwnerUsageView,
     limits: OwnerLimits,
     wanted: Wanted,
@@ -89,8 +89,7 @@ export function createOwnerQuotas(parts: {
       exceeded = reserveIfRoom(view, limits, wanted, amounts);
     }
     if (exceeded === undefined) return;
-    instruments.ownerRefusals.record(1, { 'longhaul.owner.limit': metricNames[exceeded.limit] });
-    throw new QuotaExceededError(exceeded);
+    throw refuse(owner, exceeded);
   }
 
   return {
@@ -100,7 +99,7 @@ export function createOwnerQuotas(parts: {
       const amounts = { openTasks, storedBytes, webhookConfigs };
       const view = hasChecks(limits) ? getView(owner) : undefined;
       if (view !== undefined && !reserveNow(view, limits, wanted, amounts)) {
-        await reserve(view, limits, wanted, amounts);
+        await reserve(owner, view, limits, wanted, amounts);
       }
       let stored = false;
       try {
@@ -118,15 +117,6 @@ export function createOwnerQuotas(parts: {
     },
   };
 }
-
-/** Values of the metric's attribute. */
-const metricNames = {
-  openTasks: 'open_tasks',
-  storedBytes: 'stored_bytes',
-  webhookConfigs: 'webhook_configs',
-  modelCostPerDay: 'model_cost_per_day',
-  schedules: 'schedules',
-} as const satisfies Record<RequestLimit, string>;
 
 const amountLimits = ['openTasks', 'storedBytes', 'webhookConfigs'] as const;
 

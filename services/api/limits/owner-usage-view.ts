@@ -3,7 +3,7 @@
  * since then. Reservations in flight when a read starts are counted on top of what it returns, because it may
  * not have seen them.
  */
-import type { OwnerUsage } from '#shared/db/owners/usage.ts';
+import type { OwnerUsage, OwnerUsageRead } from '#shared/db/owners/usage.ts';
 
 export interface Amounts {
   openTasks: number;
@@ -15,7 +15,7 @@ export interface Amounts {
 const maxPaceMs = 5_000;
 
 interface ViewParts {
-  read: () => Promise<OwnerUsage>;
+  read: () => Promise<OwnerUsageRead>;
   /** Stored by this process, and not known to be in what the database returns. */
   getPending: () => Omit<Amounts, 'openTasks'>;
   /** The version of the pending amounts; see UsageRecorder. */
@@ -50,7 +50,7 @@ export class OwnerUsageView {
     return performance.now() - this.#readAt;
   }
 
-  /** The age until which this view need not be read again, so that its reads take a fiftieth of the time. */
+  /** The age until which this view need not be read again, so that its reads take a fiftieth of the database's time. */
   get minAge(): number {
     return Math.min(maxPaceMs, 50 * this.#readMs);
   }
@@ -72,12 +72,12 @@ export class OwnerUsageView {
       this.#next = zero();
       add(this.#next, { openTasks: 0, ...this.#parts.getPending() }, 1);
       add(this.#next, this.#inFlight, 1);
-      const known = await this.#parts.read();
+      const { usage, ms } = await this.#parts.read();
       if (this.#parts.getVersion() !== version && reads < maxReads) continue;
-      this.#known = known;
+      this.#known = usage;
       this.#since = this.#next;
       this.#readAt = startedAt;
-      this.#readMs = performance.now() - startedAt;
+      this.#readMs = ms;
       return;
     }
   }

@@ -110,7 +110,7 @@ class OpenReceipt implements Receipt {
     const hasMore = own.requests > 1 && (own.requests > freeRequests || own.bytes > freeBytes);
     if (!isOver && !isFull && !hasMore) return;
     this.close();
-    countRefusal('receiving');
+    countRefusal('receiving', this.#name);
     const limit = isOver
       ? `: a caller may send ${perCaller.requests} requests with ${perCaller.bytes} bytes at once`
       : '';

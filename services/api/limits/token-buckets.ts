@@ -19,13 +19,13 @@ interface Bucket {
 }
 
 export class TokenBuckets {
-  readonly #perMinute: number;
+  readonly perMinute: number;
   readonly #now: () => number;
   readonly #buckets = new Map<string, Bucket>();
 
   /** @param now a monotonic clock in milliseconds */
   constructor(perMinute: number, now: () => number = () => performance.now()) {
-    this.#perMinute = perMinute;
+    this.perMinute = perMinute;
     this.#now = now;
   }
 
@@ -67,11 +67,11 @@ export class TokenBuckets {
   }
 
   #getTokens(bucket: Bucket | undefined, now: number): number {
-    if (bucket === undefined) return this.#perMinute;
-    return Math.min(this.#perMinute, bucket.tokens + ((now - bucket.at) / 60_000) * this.#perMinute);
+    if (bucket === undefined) return this.perMinute;
+    return Math.min(this.perMinute, bucket.tokens + ((now - bucket.at) / 60_000) * this.perMinute);
   }
 
   #toWait(tokens: number): number {
-    return Math.max(1, Math.ceil(((1 - tokens) * 60) / this.#perMinute));
+    return Math.max(1, Math.ceil(((1 - tokens) * 60) / this.perMinute));
   }
 }

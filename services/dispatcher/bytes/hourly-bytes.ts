@@ -29,7 +29,7 @@ export interface HourlyBytes {
    * @throws if the database cannot be reached
    */
   check(owner: string): Promise<number>;
-  /** Counts a body that is sent. */
+  /** Counts a body that is about to be sent. Negative: it was not. */
   add(owner: string, bytes: number): void;
   /** Adds what is not yet in the table. */
   close(): Promise<void>;
@@ -91,7 +91,7 @@ export function createHourlyBytes({ db, getLimits, log, now = databaseNow }: Par
     timer ??= setTimeout(() => {
       flushing = flush().finally(() => {
         timer = undefined;
-        if ([...counts.values()].some(({ unsaved }) => unsaved > 0)) schedule();
+        if ([...counts.values()].some(({ unsaved }) => unsaved !== 0)) schedule();
       });
     }, flushMs).unref();
   }
@@ -114,6 +114,7 @@ export function createHourlyBytes({ db, getLimits, log, now = databaseNow }: Par
       return Math.min(untilNextHour, maxDelaySeconds * (1 - 0.2 * chance));
     },
     add: (owner, bytes) => {
+      if (bytes === 0) return;
       const count = find(owner) ?? { hour: getHour(now()), stored: 0, unsaved: 0 };
       count.unsaved += bytes;
       counts.set(owner, count);

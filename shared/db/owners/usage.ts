@@ -17,6 +17,12 @@ export interface OwnerUsage {
   modelCostPerDay: number;
 }
 
+/** The usage of an owner, and how long the database took to read it, in milliseconds. */
+export interface OwnerUsageRead {
+  usage: OwnerUsage;
+  ms: number;
+}
+
 /** Stored for an owner by one process, and not yet added to `owner_usage`. Negative: removed. */
 export interface StoredAmounts {
   bytes: number;
@@ -29,7 +35,7 @@ interface UsageQuery {
   maxOpenTasks: number;
 }
 
-export type ReadOwnerUsage = (query: UsageQuery) => Promise<OwnerUsage>;
+export type ReadOwnerUsage = (query: UsageQuery) => Promise<OwnerUsageRead>;
 
 const openStates = taskStates.filter((state) => !isTerminal(state));
 
@@ -38,17 +44,18 @@ export function createUsageReader(db: Db): ReadOwnerUsage {
   return createBatcher((queries: readonly UsageQuery[]) => readUsage(db, queries), { max: 256 });
 }
 
-async function readUsage(db: Db, queries: readonly UsageQuery[]): Promise<OwnerUsage[]> {
+async function readUsage(db: Db, queries: readonly UsageQuery[]): Promise<OwnerUsageRead[]> {
   const numbered = queries.map((query, number) => ({ ...query, number }));
   const input = rows('input', numbered, {
     number: int((query) => query.number),
     owner: text((query) => query.owner),
     max_open: int((query) => query.maxOpenTasks),
   });
-  const result = await sql<OwnerUsage>`
+  const result = await sql<OwnerUsage & { ms: number }>`
     select open.count::int as "openTasks", greatest(coalesce(usage.bytes, 0), 0)::float8 as "storedBytes",
       greatest(coalesce(usage.webhook_configs, 0), 0)::float8 as "webhookConfigs",
-      spent.cost as "modelCostPerDay"
+      spent.cost as "modelCostPerDay",
+      extract(epoch from clock_timestamp() - statement_timestamp())::float8 * 1000 as ms
     from (${input}) input
     left join owner_usage usage on usage.owner = input.owner
     cross join lateral (
@@ -61,7 +68,7 @@ async function readUsage(db: Db, queries: readonly UsageQuery[]): Promise<OwnerU
       select coalesce(sum(l.cost), 0) as cost from ledger l where l.owner = input.owner and l.day = ${today}
     ) spent
     order by input.number`.execute(db);
-  return result.rows;
+  return result.rows.map(({ ms, ...usage }) => ({ usage, ms }));
 }
 
 /** Adds what a process has stored. Rows are locked in order, so that two sets never wait for each other. */

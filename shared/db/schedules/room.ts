@@ -22,7 +22,7 @@ export async function createRoomCheck(
     [...new Set(owners)].map(async (owner) => {
       const limits = await getLimits(owner);
       const maxOpenTasks = limits.openTasks === 0 ? 0 : limits.openTasks + 1;
-      known.set(owner, { limits, used: await readUsage({ owner, maxOpenTasks }) });
+      known.set(owner, { limits, used: (await readUsage({ owner, maxOpenTasks })).usage });
     }),
   );
   return (task) => {

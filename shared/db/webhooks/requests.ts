@@ -14,11 +14,13 @@ const aheadSeconds = 30;
 /** Thrown within a transaction, which is then rolled back. */
 export class TooManyWebhookRequestsError extends Error {
   override readonly name = 'TooManyWebhookRequestsError';
+  readonly owner: string;
   readonly perMinute: number;
   readonly retryAfterSeconds: number;
 
-  constructor(perMinute: number, retryAfterSeconds: number) {
+  constructor(owner: string, perMinute: number, retryAfterSeconds: number) {
     super(`more than ${perMinute} requests for webhooks in a minute`);
+    this.owner = owner;
     this.perMinute = perMinute;
     this.retryAfterSeconds = retryAfterSeconds;
   }
@@ -46,5 +48,5 @@ export async function takeWebhookRequest(trx: Db, owner: string, perMinute: numb
   const [row] = rows;
   if (row?.taken === true) return;
   // A call that waited for another of its owner may have read a clock that was not yet moved.
-  throw new TooManyWebhookRequestsError(perMinute, Math.max(1, Math.ceil(row?.wait ?? 0)));
+  throw new TooManyWebhookRequestsError(owner, perMinute, Math.max(1, Math.ceil(row?.wait ?? 0)));
 }

@@ -53,6 +53,15 @@ export async function readSentBytes(db: Db, owner: string, hour: Date): Promise<
   return Number(row?.bytes ?? 0);
 }
 
+export async function readSentBytesOfOwners(db: Db, hour: Date): Promise<Map<string, number>> {
+  const sums = await db
+    .selectFrom('webhook_usage')
+    .select(['owner', 'bytes'])
+    .where('hour', '=', hour)
+    .execute();
+  return new Map(sums.map(({ owner, bytes }) => [owner, Number(bytes)]));
+}
+
 /** Removes what no limit needs any more, also the clocks of `requests.ts`. */
 export async function deleteOldUsage(db: Db): Promise<void> {
   await sql`

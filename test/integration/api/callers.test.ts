@@ -218,7 +218,10 @@ describe('access to the api service', () => {
     assert.deepEqual(statuses, [200, 200, 200, 429]);
     const refused = await call(aliceKey);
     assert.ok(Number(refused.headers.get('retry-after')) >= 1);
-    assert.match(await refused.text(), /Too many requests: try again in \d+ s/);
+    assert.match(
+      await refused.text(),
+      /Too many requests: a caller may send \d+ in a minute. Try again in \d+ s/,
+    );
     assert.equal((await call(bobKey)).status, 200, 'another caller has its own rate');
     assert.equal((await fetch(`${limited.url}/health/live`)).status, 200);
   });

@@ -105,7 +105,11 @@ describe('errors of the api service', () => {
     ] as const) {
       const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { id: uuidv7(), padding } });
       const answer = await post(body, { 'a2a-version': version });
-      assertRefused(answer, code.INVALID_REQUEST, /larger than 65536 bytes, which only messages may be/);
+      assertRefused(
+        answer,
+        code.INVALID_REQUEST,
+        /larger than 65536 bytes: only requests that send a message may be larger/,
+      );
       assert.equal(answer.id, 1);
     }
     const rest = await fetch(`${stack.apiUrl}/a2a/v1/tasks/${uuidv7()}:cancel`, {

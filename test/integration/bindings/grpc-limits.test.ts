@@ -143,7 +143,7 @@ describe('gRPC calls that are sent in part', () => {
       stream.write(Buffer.concat([Buffer.from([0, 0, 0xf, 0, 0]), Buffer.alloc(100_000)]));
       assert.deepEqual(await closed, {
         status: status.RESOURCE_EXHAUSTED,
-        message: 'The request is larger than 65536 bytes, which only messages may be',
+        message: 'The request is larger than 65536 bytes: only requests that send a message may be larger',
         retryAfter: undefined,
       });
     });

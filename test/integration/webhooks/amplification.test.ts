@@ -4,7 +4,8 @@ import { describe, test } from 'node:test';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { deliverTest, listDeliveries, redeliver } from '#shared/db/webhooks/deliveries.ts';
 import { TooManyWebhookRequestsError } from '#shared/db/webhooks/requests.ts';
-import { addSentBytes, getHour } from '#shared/db/webhooks/usage.ts';
+import { addSentBytes, getHour, readSentBytes } from '#shared/db/webhooks/usage.ts';
+import { freePort } from '../../support/network/ports.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { readAttempts, readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
@@ -154,6 +155,21 @@ describe('amplification', () => {
         .execute();
       return rows.reduce((bytes, row) => bytes + Number(row.bytes), 0) === sum(receiver);
     });
+  });
+
+  test('counts no body for a receiver that cannot be connected to', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const { outbox } = await startDispatchers(t, db, 1, { bytesPerHour: 1_000_000, schedule: [0, 600] });
+    const closed = await freePort();
+    const { taskId } = await startTask(db, outbox, webhookTo(`http://127.0.0.1:${closed}/`), 'unconnected');
+    await waitFor('a failed attempt', async () => (await readAttempts(db, taskId)).length > 0);
+    await startTask(db, outbox, webhookTo(receiver.url), 'unconnected');
+    await receiver.count(1);
+    const bytes = await waitFor('the sum of all bodies', async () => {
+      const stored = await readSentBytes(db, 'unconnected', getHour(Date.now()));
+      return stored > 0 && stored;
+    });
+    assert.equal(bytes, sum(receiver));
   });
 
   test('sends a thin body after a response 413', { timeout }, async (t) => {

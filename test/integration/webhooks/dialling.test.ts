@@ -148,7 +148,13 @@ describe('a webhook over TLS', { skip: !hasOpenSsl() }, () => {
     t.after(() => Promise.all([agents.pooled.destroy(), agents.fresh.destroy()]));
     const receiver = { origin: `https://localhost:${port}`, path: '/' };
     const post = createPost(agents, options.timeoutMs);
-    const { status, error } = await post({ receiver, headers: {}, body: '{}', onRepeat: () => undefined });
+    const { status, error } = await post({
+      receiver,
+      headers: {},
+      body: '{}',
+      onRepeat: () => undefined,
+      onWrite: () => undefined,
+    });
     return error ?? status;
   }
 

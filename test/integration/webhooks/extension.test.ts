@@ -398,6 +398,11 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       assert.equal(status, 429, JSON.stringify(answer));
       assert.ok(retryAfter >= 1 && retryAfter <= 3_600, `${retryAfter} s`);
       assert.match(answer.error.message, /1000000000 bytes .* in this hour/);
+      const [info, retry] = answer.error.details;
+      assert.equal(info.reason, 'OWNER_LIMIT_EXCEEDED');
+      assert.equal(info.metadata.limit, 'webhookBytesPerHour');
+      assert.equal(info.metadata.used, '1000000000');
+      assert.equal(retry.retryDelay, `${retryAfter}s`);
     }
     assert.equal(receiver.received.length, 1);
   });

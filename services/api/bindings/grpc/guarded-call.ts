@@ -183,7 +183,7 @@ class GuardedCall extends ServerInterceptingCall {
     this.#parts.byteRates?.charge(this.#limitKey, bytes);
     if (this.#isSmall && this.#received > maxSmallBodyBytes) {
       this.#stopReceiving();
-      const details = `The request is larger than ${maxSmallBodyBytes} bytes, which only messages may be`;
+      const details = `The request is larger than ${maxSmallBodyBytes} bytes: only requests that send a message may be larger`;
       this.sendStatus({ code: Status.RESOURCE_EXHAUSTED, details });
       return;
     }

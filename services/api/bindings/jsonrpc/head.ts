@@ -13,7 +13,7 @@ export const sendMethods: ReadonlySet<string> = new Set([
   'message/stream',
 ]);
 
-export const tooLargeText = `The body is larger than ${maxSmallBodyBytes} bytes, which only messages may be`;
+export const tooLargeText = `The body is larger than ${maxSmallBodyBytes} bytes: only requests that send a message may be larger`;
 
 const maxHeadBytes = 4096;
 

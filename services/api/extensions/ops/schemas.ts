@@ -110,7 +110,7 @@ export const owners = named(
         owner: text,
         own: someLimits,
         limits,
-        usage: someLimits,
+        usage: limits,
         near: list(oneOf<OwnerLimit>(ownerLimitNames)),
       }),
     ),

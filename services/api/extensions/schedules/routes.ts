@@ -21,13 +21,12 @@ import { findMissing } from '#shared/db/tasks/read.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { createCopyWebhook } from '#shared/outbox/schedules.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
-import { instruments } from '#shared/runtime/instruments.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { HttpRequestError, UnavailableError } from '../../handler/errors.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import { object } from '../../http/openapi/schema.ts';
 import type { OwnerQuotas } from '../../limits/owner-quotas.ts';
-import { QuotaExceededError } from '../../limits/quota-error.ts';
+import { refuse } from '../../limits/quota-error.ts';
 import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
 import { pageParameters, readPageSize } from '../tasks/query.ts';
 import { firingToJson, scheduleToJson } from './json.ts';
@@ -148,8 +147,7 @@ async function put(parts: ScheduleRoutesParts, { caller, context, id, body }: Sc
   const { schedules: max } = await getLimits(caller.owner);
   const result = await putSchedule(db, caller, settings, max);
   if (result.kind === 'too_many') {
-    instruments.ownerRefusals.record(1, { 'longhaul.owner.limit': 'schedules' });
-    throw new QuotaExceededError({ limit: 'schedules', used: result.used, max, wanted: 1 });
+    throw refuse(caller.owner, { limit: 'schedules', used: result.used, max, wanted: 1 });
   }
   return scheduleToJson(result.schedule);
 }

@@ -85,7 +85,7 @@ function createRoomCheck(db: Db, getOwnerLimits: GetOwnerLimits) {
   return async (owner: string, call: string, tasks: number, bytes: number): Promise<void> => {
     const { openTasks, storedBytes } = await getOwnerLimits(owner);
     if (openTasks === 0 && storedBytes === 0) return;
-    const used = await readUsage({ owner, maxOpenTasks: openTasks === 0 ? 0 : openTasks + 1 });
+    const { usage: used } = await readUsage({ owner, maxOpenTasks: openTasks === 0 ? 0 : openTasks + 1 });
     if (storedBytes > 0 && used.storedBytes + bytes > storedBytes) {
       throw new FatalError(
         `${call}: your limit of ${storedBytes} stored bytes has no room for ${bytes} more: ${used.storedBytes} are used.`,

@@ -35,7 +35,7 @@ describe('usage of owners', () => {
   });
 
   async function getUsage(owner: string, maxOpenTasks = 1_000): Promise<OwnerUsage> {
-    return createUsageReader(db)({ owner, maxOpenTasks });
+    return (await createUsageReader(db)({ owner, maxOpenTasks })).usage;
   }
 
   async function getGateBytes(taskId: string): Promise<number> {
@@ -112,7 +112,8 @@ describe('usage of owners', () => {
       dialect: new PostgresDialect({ pool }),
       log: ({ query }) => void queries.push(query),
     });
-    assert.equal((await createUsageReader(logged)({ owner: 'many', maxOpenTasks: 1_000 })).openTasks, 20);
+    const { usage } = await createUsageReader(logged)({ owner: 'many', maxOpenTasks: 1_000 });
+    assert.equal(usage.openTasks, 20);
     const [query] = queries;
     const { rows } = await pool.query(`explain (analyze, buffers, format json) ${query?.sql}`, [
       ...(query?.parameters ?? []),

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import type { Db } from '#shared/db/client/pool.ts';
 import { addOwnerUsage } from '#shared/db/owners/usage.ts';
+import { addSentBytes, getHour } from '#shared/db/webhooks/usage.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { readOwnLimits } from '#shared/db/owners/settings.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
@@ -49,19 +50,23 @@ describe('admin limits', () => {
     assert.deepEqual((await run('unset', 'key:a', 'storedBytes')).lines, ['- key:a storedBytes 1.5 GiB']);
     assert.equal((await run('unset', 'key:a')).code, 0);
     assert.equal((await readOwnLimits(db)).get('key:a'), undefined);
-    const unknown = await run('set', 'alice', 'openTasks=1', '--dry-run');
+    const unknown = await run('set', 'key:alicia', 'openTasks=1', '--dry-run');
     assert.deepEqual(unknown.lines, [
-      '+ alice openTasks 1',
+      '+ key:alicia openTasks 1',
       'dry run: nothing was changed',
-      'alice has no tasks yet (owners are named key:NAME or ISSUER|SUBJECT)',
+      'key:alicia has no tasks yet: check the name',
     ]);
-    assert.equal((await readOwnLimits(db)).get('alice'), undefined);
+    assert.equal((await readOwnLimits(db)).get('key:alicia'), undefined);
   });
 
   test('says what it expects', async () => {
     const cases: [string[], RegExp][] = [
       [['nonsense'], /expects one of list, set, unset, apply, recount, not nonsense/],
       [['set', 'key:a'], /expects an owner and limits, such as: set key:alice openTasks=500/],
+      [
+        ['set', 'alice', 'openTasks=1'],
+        /no caller has the name alice \(expected key:NAME or ISSUER\|SUBJECT/,
+      ],
       [['set', 'key:a', 'tasks=1'], /tasks is not a limit \(expected openTasks, /],
       [['set', 'key:a', 'openTasks=1GiB'], /openTasks must be a whole number from 0, not "1GiB"/],
       [['set', 'key:a', 'storedBytes=-1'], /storedBytes must be a number of bytes from 0, such as/],
@@ -88,10 +93,13 @@ describe('admin limits', () => {
       '+ key:b openTasks 1',
       '+ key:b storedBytes 2 MiB',
     ];
+    const hints = ['https://issuer.example|x y', 'key:b'].map(
+      (owner) => `${owner} has no tasks yet: check the name`,
+    );
     const dry = await run('apply', file, '--dry-run');
-    assert.deepEqual(dry.lines, [...expected, 'dry run: nothing was changed']);
+    assert.deepEqual(dry.lines, [...expected, 'dry run: nothing was changed', ...hints]);
     assert.equal((await readOwnLimits(db)).has('key:b'), false);
-    assert.deepEqual((await run('apply', file)).lines, expected);
+    assert.deepEqual((await run('apply', file)).lines, [...expected, ...hints]);
     assert.deepEqual((await run('apply', file)).lines, ['no changes']);
 
     writeFileSync(file, JSON.stringify({ owners: { 'key:b': { openTasks: 3 } } }));
@@ -116,6 +124,11 @@ describe('admin limits', () => {
       `${file}:5:1: defaults: unknown field (expected one of owners)`,
     ]);
     assert.equal((await readOwnLimits(db)).has('key:c'), false);
+    writeFileSync(file, 'owners:\n  key:c: { openTasks: 1 }\n  carol: { openTasks: 1 }\n');
+    assert.deepEqual((await run('apply', file)).lines, [
+      `${file}:3:3: owners.carol: no caller has this name (expected key:NAME or ISSUER|SUBJECT, or anonymous without authentication)`,
+    ]);
+    assert.equal((await readOwnLimits(db)).has('key:c'), false);
   });
 
   test('lists defaults, own limits and owners near a limit', async () => {
@@ -128,6 +141,8 @@ describe('admin limits', () => {
         ['key:far', { bytes: 2048, webhookConfigs: 3 }],
       ]),
     );
+    const hour = getHour(Date.now());
+    await addSentBytes(db, [{ owner: 'key:own', hour, bytes: 1024 ** 3 }]);
     await run('set', 'key:own', 'webhookConfigs=7');
     const { lines } = await run();
     assert.equal(lines[0], 'defaults');
@@ -139,6 +154,7 @@ describe('admin limits', () => {
     assert.ok(table.some((row) => row.join() === 'key:near,openTasks,8,10,80%,default'));
     assert.ok(table.some((row) => row.join() === 'key:own,webhookConfigs,0,7,0%,own'));
     assert.ok(!table.some(([owner]) => owner === 'key:far'));
+    assert.ok(table.some((row) => row.join() === 'key:own,webhookBytesPerHour,1 GiB,1 GiB,100%,default'));
 
     const json = JSON.parse((await run('list', '--all', '--json')).lines[0]!);
     assert.equal(json.defaults.openTasks, 10);
@@ -150,6 +166,7 @@ describe('admin limits', () => {
       modelCostPerDay: 0,
       concurrentTurns: 0,
       schedules: 0,
+      webhookBytesPerHour: 0,
     });
     assert.deepEqual((await run('recount', 'key:far')).lines, ['recounted the stored tasks of 0 owners']);
     const again = await run('--all');
