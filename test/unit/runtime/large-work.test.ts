@@ -65,6 +65,23 @@ describe('large work', () => {
     });
   }
 
+  test('rests whole milliseconds, after the longest work, and not longer because of a pause', async (t) => {
+    const wait = new LoopWait();
+    t.mock.method(wait, 'read', () => 0);
+    const timer = t.mock.method(globalThis, 'setTimeout');
+    for (const [works, restMs] of [
+      [[10.3], 21],
+      [[40, 5], 80],
+      [[5, 40], 80],
+      [[5_000], 200],
+    ] as const) {
+      const work = new LargeWork(() => 0, wait);
+      for (const ms of works) work.count(ms);
+      await work.start('a');
+      assert.equal(timer.mock.calls.at(-1)?.arguments[1], restMs);
+    }
+  });
+
   test('does not measure the waits that its own pieces cause', async (t) => {
     const wait = new LoopWait();
     const events: string[] = [];

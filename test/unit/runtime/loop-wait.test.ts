@@ -64,13 +64,32 @@ describe('the wait for the event loop', () => {
     assert.ok(wait.read() > 0);
   });
 
+  test('is averaged over half a second, and measured for 50 ms at a time', (t) => {
+    const { wait, pass } = createClock(t);
+    wait.read();
+    pass(45);
+    assert.equal(wait.read(), 0);
+    pass(5);
+    assert.equal(wait.read(), 2);
+    for (let n = 0; n < 100; n++) {
+      pass(5);
+      wait.read();
+    }
+    assert.ok(Math.abs(wait.read() - 2 / Math.E) < 0.01, String(wait.read()));
+  });
+
   test('starts again after two seconds without a read', (t) => {
     const { wait, pass } = createClock(t);
+    const stop = t.mock.method(globalThis, 'clearInterval');
     wait.read();
     pass(1005);
     assert.equal(wait.read(), 2);
-    for (let n = 0; n < 401; n++) pass(5);
+    for (let n = 0; n < 399; n++) pass(5);
+    assert.equal(stop.mock.callCount(), 0);
     pass(1000);
+    assert.equal(stop.mock.callCount(), 1);
+    assert.equal(wait.read(), 0);
+    for (let n = 0; n < 10; n++) pass(5);
     assert.equal(wait.read(), 0);
   });
 });
