@@ -21,7 +21,7 @@ export type Refusal =
   | 'webhook_requests';
 
 /** Values of the attribute `longhaul.owner.limit`. */
-const ownerLimitNames = {
+const metricNames = {
   openTasks: 'open_tasks',
   storedBytes: 'stored_bytes',
   webhookConfigs: 'webhook_configs',
@@ -31,7 +31,7 @@ const ownerLimitNames = {
 } as const satisfies Partial<Record<OwnerLimit, string>>;
 
 /** The limits of owners that requests are checked against. */
-export type RequestLimit = keyof typeof ownerLimitNames;
+export type RequestLimit = keyof typeof metricNames;
 
 /** @param caller its name, or its address; undefined: it is in no summary */
 export function countRefusal(refusal: Refusal, caller?: string): void {
@@ -40,7 +40,7 @@ export function countRefusal(refusal: Refusal, caller?: string): void {
 }
 
 export function countOwnerRefusal(owner: string, limit: RequestLimit): void {
-  const name = ownerLimitNames[limit];
+  const name = metricNames[limit];
   instruments.ownerRefusals.record(1, { 'longhaul.owner.limit': name });
   current?.add(owner, name);
 }
