@@ -2,12 +2,13 @@
  * Runs a few calls at a time, for callers that may have many. A free lane goes to the caller with the fewest running calls,
  * and among those to the one that has waited longest. One caller gets half of the lanes, so that the others find one.
  */
+import { TurnQueue } from './turn-queue.ts';
+
 export class FairLanes {
   readonly #perCaller: number;
   #free: number;
   readonly #running = new Map<string, number>();
-  /** By caller, in the order in which they started to wait. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #waiting = new TurnQueue<string, () => void>();
 
   constructor(lanes: number) {
     this.#free = lanes;
@@ -39,11 +40,7 @@ export class FairLanes {
   }
 
   #wait(name: string): Promise<void> {
-    return new Promise((resolve) => {
-      const calls = this.#waiting.get(name);
-      if (calls === undefined) this.#waiting.set(name, [resolve]);
-      else calls.push(resolve);
-    });
+    return new Promise((resolve) => this.#waiting.push(name, resolve));
   }
 
   #release(name: string): void {
@@ -53,13 +50,8 @@ export class FairLanes {
     else this.#running.set(name, left);
     const next = this.#findNext();
     if (next === undefined) return;
-    const calls = this.#waiting.get(next);
-    const start = calls?.shift();
-    // The others of the caller wait behind those of other callers.
-    this.#waiting.delete(next);
-    if (calls !== undefined && calls.length > 0) this.#waiting.set(next, calls);
     this.#take(next);
-    start?.();
+    this.#waiting.shiftOf(next)?.();
   }
 
   #findNext(): string | undefined {

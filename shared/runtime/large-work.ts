@@ -8,6 +8,7 @@
  */
 
 import { LoopWait } from './loop-wait.ts';
+import { TurnQueue } from './turn-queue.ts';
 
 /** Smaller content takes a millisecond or two, and starts at once. In bytes. */
 export const minLargeBytes = 64 * 1024;
@@ -24,8 +25,8 @@ const restFactorPerMs = 40;
 const maxPieceMs = 100;
 
 export class LargeWork {
-  /** Pieces that wait, by caller. The first caller is next. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  /** Pieces that wait, by caller. */
+  readonly #waiting = new TurnQueue<string, () => void>();
   readonly #now: () => number;
   readonly #loopWait: LoopWait;
   #isBusy = false;
@@ -45,9 +46,7 @@ export class LargeWork {
    */
   start(name: string): Promise<void> {
     return new Promise((resolve) => {
-      const pieces = this.#waiting.get(name);
-      if (pieces === undefined) this.#waiting.set(name, [resolve]);
-      else pieces.push(resolve);
+      this.#waiting.push(name, resolve);
       this.#schedule();
     });
   }
@@ -79,7 +78,7 @@ export class LargeWork {
   }
 
   #schedule(): void {
-    if (this.#isBusy || this.#waiting.size === 0) return;
+    if (this.#isBusy || this.#waiting.keyCount === 0) return;
     this.#isBusy = true;
     const restMs = this.#restsUntil - this.#now();
     // Timers count whole milliseconds, and drop fractions.
@@ -88,15 +87,9 @@ export class LargeWork {
   }
 
   #startNext(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) return;
-    const [name, pieces] = next;
-    const resolve = pieces.shift();
-    this.#waiting.delete(name);
-    if (pieces.length > 0) this.#waiting.set(name, pieces);
     const startedAt = this.#now();
     this.#loopWait.exclude();
-    resolve?.();
+    this.#waiting.shift()?.();
     // The piece, and all that follows it without waiting, has run before the next iteration. A busy iteration counts as
     // part of the piece: large work yields to others.
     setImmediate(() => {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { reportOwners } from '#shared/db/owners/report.ts';
 import { changeOwnLimits, type LimitsChange } from '#shared/db/owners/settings.ts';
-import { hasTasks, recountOwnerUsage } from '#shared/db/owners/usage.ts';
+import { findWithoutTasks, recountOwnerUsage } from '#shared/db/owners/usage.ts';
 import { formatLimit, ownerLimitNames } from '#shared/domain/owner-limits.ts';
 import { readLimitsConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit } from '#shared/runtime/lifecycle.ts';
@@ -11,7 +11,7 @@ import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand, type CommandContext } from '../command.ts';
 import { parseLimitsFile } from './file.ts';
 import { formatReports } from './list.ts';
-import { describeValues, isLimitName, parseLimit, isOwnerName, ownerForms } from './values.ts';
+import { describeValues, isLimitName, isOwnerName, ownerForms, parseLimit } from './values.ts';
 
 export const limitsCommand: AdminCommand = {
   usage:
@@ -105,10 +105,8 @@ async function change(
   for (const line of changes.flatMap(formatChange)) print(line);
   if (changes.length === 0) print('no changes');
   else if (dryRun) print('dry run: nothing was changed');
-  for (const { owner, before } of changes) {
-    const isNew = Object.keys(before).length === 0;
-    if (isNew && !(await hasTasks(db, owner))) print(`${owner} has no tasks yet: check the name`);
-  }
+  const added = changes.filter(({ before }) => Object.keys(before).length === 0).map(({ owner }) => owner);
+  for (const owner of await findWithoutTasks(db, added)) print(`${owner} has no tasks yet: check the name`);
 }
 
 function formatChange({ owner, before, after }: LimitsChange): string[] {

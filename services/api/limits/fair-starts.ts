@@ -2,6 +2,7 @@
  * Starts a few calls in each iteration of the event loop. One read of the sockets may bring hundreds of calls; without a
  * bound, everything else in the process would wait for all of them. Keys, such as callers or connections, take turns.
  */
+import { TurnQueue } from '#shared/runtime/turn-queue.ts';
 
 export interface Start {
   start: () => void;
@@ -19,8 +20,7 @@ export interface FairStartsOptions {
 export class FairStarts<Key> {
   readonly #perIteration: number;
   readonly #maxWaiting: number;
-  /** Calls that wait. The first key is next. */
-  readonly #waiting = new Map<Key, Start[]>();
+  readonly #waiting = new TurnQueue<Key, Start>();
   #count = 0;
   #started = 0;
 
@@ -37,40 +37,30 @@ export class FairStarts<Key> {
       call.start();
       return;
     }
-    const calls = this.#waiting.get(key) ?? [];
-    calls.push(call);
-    this.#waiting.set(key, calls);
+    this.#waiting.push(key, call);
     if (this.#count < this.#maxWaiting) this.#count += 1;
-    else this.#refuseOne(key, calls);
+    else this.#refuseOne(key);
   }
 
   /** Refuses the last call of the key if it has more than its share, otherwise of the key with most. */
-  #refuseOne(key: Key, calls: Start[]): void {
-    let most = calls;
-    if (calls.length <= this.#maxWaiting / this.#waiting.size) {
-      for (const others of this.#waiting.values()) if (others.length > most.length) most = others;
+  #refuseOne(key: Key): void {
+    const queue = this.#waiting;
+    let most = key;
+    if (queue.countOf(key) <= this.#maxWaiting / queue.keyCount) {
+      for (const other of queue.keys()) if (queue.countOf(other) > queue.countOf(most)) most = other;
     }
-    most.pop()?.refuse?.();
-    if (calls.length === 0) this.#waiting.delete(key);
+    queue.popOf(most)?.refuse?.();
   }
 
   #continueLater(): void {
     setImmediate(() => {
       this.#started = 0;
-      if (this.#waiting.size > 0) this.#continueLater();
-      while (this.#started < this.#perIteration && this.#waiting.size > 0) this.#startNext();
+      if (this.#count > 0) this.#continueLater();
+      while (this.#started < this.#perIteration && this.#count > 0) {
+        this.#started += 1;
+        this.#count -= 1;
+        this.#waiting.shift()?.start();
+      }
     });
-  }
-
-  #startNext(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) return;
-    const [key, calls] = next;
-    const call = calls.shift();
-    this.#waiting.delete(key);
-    if (calls.length > 0) this.#waiting.set(key, calls);
-    this.#started += 1;
-    this.#count -= 1;
-    call?.start();
   }
 }

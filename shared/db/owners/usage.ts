@@ -126,14 +126,17 @@ export async function listOwners(db: Db): Promise<string[]> {
   return found.map(({ owner }) => owner);
 }
 
+/** Returns those of the owners that have no tasks, in their order. */
+export async function findWithoutTasks(db: Db, owners: readonly string[]): Promise<string[]> {
+  const { rows: found } = await sql<{ owner: string }>`
+    select owner from unnest(${owners}::text[]) with ordinality as input (owner, number)
+    where not exists (select from tasks t where t.owner = input.owner)
+    order by number`.execute(db);
+  return found.map(({ owner }) => owner);
+}
+
 export async function hasTasks(db: Db, owner: string): Promise<boolean> {
-  const task = await db
-    .selectFrom('tasks')
-    .select('id')
-    .where('owner', '=', owner)
-    .limit(1)
-    .executeTakeFirst();
-  return task !== undefined;
+  return (await findWithoutTasks(db, [owner])).length === 0;
 }
 
 /** Returns how many turns of each owner are running. */

@@ -27,6 +27,7 @@ describe('one caller of a process', () => {
       GRPC_PORT: String(grpcPort),
       MAX_STREAMS_PER_CALLER: '5',
       AUTH_FAILURES_PER_MINUTE: '0',
+      DATABASE_POOL_SIZE: '10',
     });
     api = await stack.start('api');
   });
@@ -42,6 +43,14 @@ describe('one caller of a process', () => {
 
   function post(method: string, params: object, headers: Record<string, string>): Promise<Response> {
     return postJsonRpc(stack.apiUrl, method, params, { headers });
+  }
+
+  async function startTask(headers: Record<string, string>): Promise<string> {
+    const params = { message: createMessage(), configuration: { returnImmediately: true } };
+    const { result } = (await (await post('SendMessage', params, headers)).json()) as {
+      result: { task: TaskJson };
+    };
+    return result.task.id;
   }
 
   test('costs no memory with large messages without credentials', async (t) => {
@@ -120,5 +129,53 @@ describe('one caller of a process', () => {
     const drip = setInterval(() => socket.writable && socket.write(' '), 100);
     t.after(() => clearInterval(drip));
     await waitFor('the end of the connection', () => socket.closed, { boundMs: 30_000 });
+  });
+
+  describe('whose requests wait for a lock of its task', () => {
+    const redeliver = (taskId: string): Promise<Response> =>
+      fetch(`${stack.apiUrl}/a2a/v1/tasks/${taskId}/webhooks/hook/deliveries/1/redeliver`, {
+        method: 'POST',
+        headers: { ...aliceKey, 'content-type': 'application/json' },
+        body: '{}',
+      });
+    const requests: Record<string, (taskId: string) => Promise<Response>> = {
+      CreateTaskPushNotificationConfig: (taskId) =>
+        post(
+          'CreateTaskPushNotificationConfig',
+          { taskId, id: 'hook', url: 'http://127.0.0.1:1/' },
+          aliceKey,
+        ),
+      DeleteTaskPushNotificationConfig: (taskId) =>
+        post('DeleteTaskPushNotificationConfig', { taskId, id: 'other' }, aliceKey),
+      CancelTask: (id) => post('CancelTask', { id }, aliceKey),
+      SendMessage: (taskId) => {
+        const configuration = { returnImmediately: true };
+        return post('SendMessage', { message: { ...createMessage(), taskId }, configuration }, aliceKey);
+      },
+      redeliver,
+    };
+    for (const [name, request] of Object.entries(requests)) {
+      test(`leaves connections for others: ${name}`, async () => {
+        const [taskId, other] = [await startTask(aliceKey), await startTask(bobKey)];
+        await requests['CreateTaskPushNotificationConfig']?.(taskId);
+        const holder = await stack.pool.connect();
+        await holder.query('begin');
+        await holder.query('select from gates where task_id = $1 for update', [taskId]);
+        const countWaiting = async (): Promise<number> => {
+          const { rows } = await holder.query(
+            `select count(*)::int from pg_stat_activity where wait_event_type = 'Lock'`,
+          );
+          return rows[0].count;
+        };
+        const answers = Array.from({ length: 30 }, () => request(taskId));
+        await waitFor('requests to wait for the lock', async () => (await countWaiting()) >= 2);
+        for (let n = 0; n < 3; n++) assert.equal((await post('GetTask', { id: other }, bobKey)).status, 200);
+        const waiting = await countWaiting();
+        await holder.query('commit');
+        holder.release();
+        await Promise.all(answers);
+        assert.equal(waiting, 2);
+      });
+    }
   });
 });
